@@ -1,0 +1,1 @@
+//! The reference Rust SDK of livegate.

@@ -1,0 +1,3 @@
+//! The load generator of livegate.
+
+fn main() {}

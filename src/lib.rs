@@ -1,0 +1,10 @@
+//! livegate: the self-hosted signaling access server for live rooms.
+//!
+//! The library is the whole server; `main.rs` only reads arguments and turns
+//! outcomes into exit codes. ARCHITECTURE.md has the map and the invariants;
+//! `tests/layering.rs` holds the order in which modules may see each other.
+
+pub mod clock;
+pub mod dispatch;
+pub mod event;
+pub mod id;

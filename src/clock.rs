@@ -30,7 +30,7 @@ impl Add<Duration> for Instant {
     type Output = Self;
 
     fn add(self, rhs: Duration) -> Self {
-        let micros = u64::try_from(rhs.as_micros()).unwrap_or(u64::MAX / 2);
+        let micros = u64::try_from(rhs.as_micros()).unwrap_or(Self::FAR.0);
         Self(self.0.saturating_add(micros).min(Self::FAR.0))
     }
 }

@@ -8,3 +8,4 @@ pub mod clock;
 pub mod dispatch;
 pub mod event;
 pub mod id;
+pub mod online;

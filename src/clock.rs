@@ -150,6 +150,60 @@ pub fn unix_now() -> Unix {
     system_unix()
 }
 
+/// Durations as configuration writes them: `"50ms"`, `"10s"`, `"5m"`, `"24h"`.
+///
+/// For `#[serde(with = "crate::clock::span")]` on a [`Duration`]. Sub-millisecond
+/// parts cannot be written and are dropped when printed.
+pub mod span {
+    use std::time::Duration;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Unit and its length in milliseconds, longest first.
+    const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+    /// Reads `<integer><ms|s|m|h>`, nothing around or between.
+    pub fn parse(text: &str) -> Option<Duration> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let (_, length) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        let millis = number.parse::<u64>().ok()?.checked_mul(*length)?;
+        Some(Duration::from_millis(millis))
+    }
+
+    /// The shortest exact text.
+    pub fn format(span: Duration) -> String {
+        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        if millis == 0 {
+            return "0s".to_owned();
+        }
+        let exact = UNITS.iter().find(|(_, length)| millis % length == 0);
+        let (unit, length) = exact.expect("every whole number is a multiple of 1 ms");
+        format!("{}{unit}", millis / length)
+    }
+
+    /// For serde: writes [`format`].
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(span: &Duration, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(&format(*span))
+    }
+
+    /// For serde: reads what [`parse`] reads.
+    ///
+    /// # Errors
+    /// When the text is no duration.
+    pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(input)?;
+        parse(&text).ok_or_else(|| {
+            let form = "is no duration: write an integer and ms, s, m or h, as in \"10s\"";
+            D::Error::custom(format_args!("\"{text}\" {form}"))
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,5 +222,41 @@ mod tests {
         assert_eq!(Instant::from_millis(1) - Duration::from_secs(1), Instant(0));
         assert_eq!(Instant::FAR + Duration::MAX, Instant::FAR);
         assert_eq!(Instant(0).since(Instant(5)), Duration::ZERO);
+    }
+
+    #[test]
+    fn spans_print_the_shortest_exact_form() {
+        for (text, millis) in [
+            ("0s", 0),
+            ("50ms", 50),
+            ("1500ms", 1_500),
+            ("90s", 90_000),
+            ("2m", 120_000),
+            ("24h", 86_400_000),
+        ] {
+            let span = Duration::from_millis(millis);
+            assert_eq!(span::format(span), text);
+            assert_eq!(span::parse(text), Some(span));
+        }
+        assert_eq!(span::parse("120s"), Some(Duration::from_secs(120)));
+    }
+
+    #[test]
+    fn what_is_no_span_is_refused() {
+        for text in [
+            "",
+            "10",
+            "s",
+            "1.5s",
+            "-1s",
+            "+1s",
+            " 1s",
+            "1 s",
+            "1d",
+            "99999999999999999999s",
+        ] {
+            assert_eq!(span::parse(text), None, "{text:?}");
+        }
+        assert_eq!(span::parse("18446744073709551615h"), None);
     }
 }

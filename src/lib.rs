@@ -9,4 +9,5 @@ pub mod clock;
 pub mod dispatch;
 pub mod event;
 pub mod id;
+pub mod liveness;
 pub mod online;

@@ -12,3 +12,4 @@ pub mod event;
 pub mod id;
 pub mod liveness;
 pub mod online;
+pub mod rooms;

@@ -1,0 +1,3 @@
+//! Rooms: who is in them, what is said in them, in which order.
+
+pub mod log;

@@ -13,3 +13,4 @@ pub mod id;
 pub mod liveness;
 pub mod online;
 pub mod rooms;
+pub mod telemetry;

@@ -1,3 +1,3 @@
-//! Rooms: who is in them, what is said in them, in which order.
+//! Rooms: members, attributes, a log, and the live.
 
-pub mod log;
+pub mod live;

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::id::{RoomUid, SessionId, ShardId};
+use crate::telemetry::MessageClass;
 
 /// What happens to a message under pressure.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -39,6 +40,17 @@ impl Class {
             Self::Normal => "normal",
             Self::High => "high",
             Self::Essential => "essential",
+        }
+    }
+}
+
+impl From<Class> for MessageClass {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Low => Self::Low,
+            Class::Normal => Self::Normal,
+            Class::High => Self::High,
+            Class::Essential => Self::Essential,
         }
     }
 }

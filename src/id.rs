@@ -147,6 +147,12 @@ pub struct RoomUid(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ShardId(pub u16);
 
+impl From<ShardId> for usize {
+    fn from(shard: ShardId) -> Self {
+        Self::from(shard.0)
+    }
+}
+
 /// A logged-in connection. Names its shard and its slot there, and is never
 /// given twice while the process runs, so that a late exit cannot be taken for
 /// its successor's.

@@ -4,6 +4,7 @@
 //! outcomes into exit codes. ARCHITECTURE.md has the map and the invariants;
 //! `tests/layering.rs` holds the order in which modules may see each other.
 
+pub mod actions;
 pub mod cli;
 pub mod clock;
 pub mod dispatch;
@@ -13,3 +14,4 @@ pub mod id;
 pub mod liveness;
 pub mod online;
 pub mod rooms;
+pub mod telemetry;

@@ -1,3 +1,4 @@
-//! Rooms: members, attributes, a log, and the live.
+//! Rooms: who is in them, what is said in them, in which order.
 
 pub mod live;
+pub mod log;

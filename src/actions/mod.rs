@@ -1,0 +1,7 @@
+//! What a user or a backend may do, each written once.
+//!
+//! Verbs are typed and checked before they come here ([`verb`], [`content`]);
+//! an action authorises, limits, decides and tells.
+
+pub mod content;
+pub mod verb;

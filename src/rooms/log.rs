@@ -1,0 +1,584 @@
+//! A room's log: the ring of recent frames, each with its place in the order.
+//!
+//! What shards deliver from, and what history and laggards read. The room
+//! appends under its lock; everybody else follows by cursor: the seq of the
+//! last entry it has seen.
+//!
+//! Invariants: seqs are contiguous, so a cursor finds its entry by
+//! subtraction; what a shard has not yet taken is not given up (its pin holds
+//! the tail), except to an essential entry that finds its reserve used up;
+//! all logs together stay under one [`Budget`], essential entries excepted.
+//! A log that holds nothing owns no buffer.
+//!
+//! Not here: who is told (bells), who may append (limits), what an entry says.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use livegate_proto::Encoded;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use crate::clock::Instant;
+use crate::dispatch::Class;
+use crate::id::ShardId;
+
+/// Limits of one log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Frames that a log holds.
+    pub frames: usize,
+    /// Bytes of frames that a log holds.
+    pub bytes: usize,
+    /// How long an entry is kept.
+    #[serde(with = "crate::clock::span")]
+    pub age: Duration,
+    /// Frames beyond `frames` that essential entries may use when a shard is
+    /// behind.
+    pub reserve_frames: usize,
+    /// Bytes beyond `bytes` that essential entries may use then.
+    pub reserve_bytes: usize,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            frames: 4096,
+            bytes: 1 << 20,
+            age: Duration::from_secs(120),
+            reserve_frames: 256,
+            reserve_bytes: 128 << 10,
+        }
+    }
+}
+
+/// Bytes that all logs of the process may hold together.
+#[derive(Debug)]
+pub struct Budget {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        let used = AtomicUsize::new(0);
+        Self { limit, used }
+    }
+
+    /// Bytes held by all logs: a gauge.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// By how many powers of two each log cuts its history now, so that no
+    /// room starves because others remember much.
+    fn pressure(&self) -> u32 {
+        let percent = self.used().saturating_mul(100) / self.limit.max(1);
+        match percent {
+            0..50 => 0,
+            50..70 => 2,
+            70..85 => 4,
+            _ => 6,
+        }
+    }
+
+    fn try_take(&self, bytes: usize) -> bool {
+        let take = |used: usize| (used + bytes <= self.limit).then_some(used + bytes);
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .is_ok()
+    }
+
+    fn take(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn give(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// One frame in its place.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Place in the room's order, from 1.
+    pub seq: u64,
+    /// What may happen to it on its way to a slow subscriber.
+    pub class: Class,
+    /// The frame with its length prefix.
+    pub frame: Encoded,
+    /// When it was appended.
+    pub at: Instant,
+}
+
+/// The log is full of entries that a shard has yet to take, or the budget of
+/// all logs is used up. Nothing was stamped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused;
+
+/// What [`Log::join`] copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    /// Everything up to this seq was copied or is lost.
+    pub cursor: u64,
+    /// Frames copied.
+    pub frames: u32,
+    /// Whether an essential one is among them.
+    pub essential: bool,
+    /// Entries after the given cursor that the log no longer held.
+    pub lost: u64,
+}
+
+/// A room's ring of recent frames.
+#[derive(Debug)]
+pub struct Log {
+    epoch: u64,
+    head: u64,
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    pins: SmallVec<[(ShardId, u64); 4]>,
+    limits: LogConfig,
+    budget: Arc<Budget>,
+}
+
+impl Log {
+    /// An empty log whose sequence begins at 1 under `epoch`.
+    pub fn new(epoch: u64, limits: LogConfig, budget: Arc<Budget>) -> Self {
+        Self {
+            epoch,
+            head: 0,
+            entries: VecDeque::new(),
+            bytes: 0,
+            pins: SmallVec::new(),
+            limits,
+            budget,
+        }
+    }
+
+    /// The incarnation of the sequence.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The newest seq; 0 when nothing was appended yet.
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// The seq before the oldest entry held: from this cursor on the log is
+    /// complete.
+    pub fn tail(&self) -> u64 {
+        self.head - self.entries.len() as u64
+    }
+
+    /// Bytes of the frames held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// When the oldest entry is due to be given up.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.entries.front().map(|e| e.at + self.limits.age)
+    }
+
+    /// Stamps and keeps the frame that `encode(epoch, seq)` makes, and returns
+    /// its seq. Older entries give way as far as no shard's pin holds them;
+    /// for an essential one, in the end, even those.
+    ///
+    /// # Errors
+    /// [`Refused`] when there is no place; never for [`Class::Essential`].
+    pub fn append(
+        &mut self,
+        class: Class,
+        now: Instant,
+        encode: impl FnOnce(u64, u64) -> Encoded,
+    ) -> Result<u64, Refused> {
+        let essential = class == Class::Essential;
+        if !essential && self.entries.len() >= self.limits.frames && !self.oldest_is_free() {
+            return Err(Refused);
+        }
+        let seq = self.head + 1;
+        let frame = encode(self.epoch, seq);
+        let len = frame.len();
+        if essential {
+            self.make_essential_place(len);
+        } else {
+            self.make_place(len)?;
+        }
+        self.head = seq;
+        self.bytes += len;
+        self.entries.push_back(Entry {
+            seq,
+            class,
+            frame,
+            at: now,
+        });
+        Ok(seq)
+    }
+
+    /// Entries after `cursor`, oldest first; from the oldest held when the
+    /// cursor lies before it.
+    pub fn after(&self, cursor: u64) -> impl ExactSizeIterator<Item = &Entry> {
+        let skip = cursor.clamp(self.tail(), self.head) - self.tail();
+        let skip = usize::try_from(skip).expect("no more than entries held");
+        self.entries.range(skip..)
+    }
+
+    /// Appends the frames after `cursor` to `out`, whole ones, up to
+    /// `max_bytes`, but at least one if there is any.
+    pub fn join(&self, cursor: u64, max_bytes: usize, out: &mut Vec<u8>) -> Joined {
+        let entries = self.after(cursor);
+        let mut joined = Joined {
+            cursor: cursor.max(self.tail()),
+            frames: 0,
+            essential: false,
+            lost: self.tail().saturating_sub(cursor),
+        };
+        let start = out.len();
+        for entry in entries {
+            let frame = entry.frame.prefixed();
+            if joined.frames > 0 && out.len() - start + frame.len() > max_bytes {
+                break;
+            }
+            out.extend_from_slice(frame);
+            joined.cursor = entry.seq;
+            joined.frames += 1;
+            joined.essential |= entry.class == Class::Essential;
+        }
+        joined
+    }
+
+    /// Holds everything after `cursor` for `shard`, in place of what was held
+    /// for it before.
+    pub fn pin(&mut self, shard: ShardId, cursor: u64) {
+        match self.pins.iter_mut().find(|(id, _)| *id == shard) {
+            Some((_, pin)) => *pin = cursor,
+            None => self.pins.push((shard, cursor)),
+        }
+    }
+
+    /// The cursor pinned for `shard`.
+    pub fn pinned(&self, shard: ShardId) -> Option<u64> {
+        let pin = self.pins.iter().find(|(id, _)| *id == shard)?;
+        Some(pin.1)
+    }
+
+    /// Holds nothing for `shard` any longer.
+    pub fn unpin(&mut self, shard: ShardId) {
+        self.pins.retain(|(id, _)| *id != shard);
+    }
+
+    /// Gives up entries that are older than allowed and not pinned, and the
+    /// buffer when none is left.
+    pub fn trim(&mut self, now: Instant) {
+        while self.deadline().is_some_and(|due| due <= now) && self.oldest_is_free() {
+            self.give_up_oldest();
+        }
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new();
+        }
+    }
+
+    fn make_place(&mut self, len: usize) -> Result<(), Refused> {
+        let history = self.limits.bytes >> self.budget.pressure();
+        while self.entries.len() >= self.limits.frames || self.bytes + len > history {
+            if !self.oldest_is_free() {
+                break;
+            }
+            self.give_up_oldest();
+        }
+        let fits = self.entries.len() < self.limits.frames && self.bytes + len <= self.limits.bytes;
+        if !fits {
+            return Err(Refused);
+        }
+        while !self.budget.try_take(len) {
+            if !self.oldest_is_free() {
+                return Err(Refused);
+            }
+            self.give_up_oldest();
+        }
+        Ok(())
+    }
+
+    fn make_essential_place(&mut self, len: usize) {
+        if self.make_place(len).is_ok() {
+            return;
+        }
+        let frames = self.limits.frames + self.limits.reserve_frames;
+        let bytes = self.limits.bytes + self.limits.reserve_bytes;
+        while !self.entries.is_empty() && (self.entries.len() >= frames || self.bytes + len > bytes)
+        {
+            self.give_up_oldest();
+        }
+        self.budget.take(len);
+    }
+
+    /// Whether there is an oldest entry and every shard has taken it.
+    fn oldest_is_free(&self) -> bool {
+        let Some(oldest) = self.entries.front() else {
+            return false;
+        };
+        self.pins.iter().all(|(_, cursor)| *cursor >= oldest.seq)
+    }
+
+    fn give_up_oldest(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.bytes -= entry.frame.len();
+            self.budget.give(entry.frame.len());
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.budget.give(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use livegate_proto::client::{Push, ServerFrame};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_log_that_holds_nothing_owns_no_buffer() {
+        let mut log = log(LogConfig::default(), 1 << 20);
+        assert_eq!(log.entries.capacity(), 0);
+        append(&mut log, Class::Normal, 10, 0).unwrap();
+        log.trim(Instant::from_millis(119_999));
+        assert_eq!(log.tail(), 0);
+        log.trim(Instant::from_millis(120_000));
+        assert_eq!((log.tail(), log.head(), log.bytes()), (1, 1, 0));
+        assert_eq!(log.entries.capacity(), 0);
+    }
+
+    #[test]
+    fn a_shard_that_is_behind_makes_normal_and_high_wait_but_not_essential() {
+        let mut log = log(small(), 1 << 20);
+        log.pin(ShardId(0), 0);
+        for _ in 0..8 {
+            append(&mut log, Class::Normal, 10, 0).unwrap();
+        }
+        assert_eq!(append(&mut log, Class::Normal, 10, 0), Err(Refused));
+        assert_eq!(append(&mut log, Class::High, 10, 0), Err(Refused));
+        assert_eq!(append(&mut log, Class::Essential, 10, 0), Ok(9));
+        log.pin(ShardId(0), 2);
+        assert_eq!(append(&mut log, Class::Normal, 10, 0), Ok(10));
+        assert_eq!(log.tail(), 2);
+    }
+
+    #[test]
+    fn an_essential_entry_beyond_its_reserve_breaks_the_pin_and_the_loss_is_told() {
+        let mut log = log(small(), 1 << 20);
+        log.pin(ShardId(0), 0);
+        for _ in 0..11 {
+            append(&mut log, Class::Essential, 10, 0).unwrap();
+        }
+        let joined = log.join(0, usize::MAX, &mut Vec::new());
+        assert_eq!((joined.lost, joined.frames, joined.cursor), (1, 10, 11));
+    }
+
+    #[test]
+    fn a_join_stops_at_the_limit_but_gives_at_least_one_frame() {
+        let mut log = log(LogConfig::default(), 1 << 20);
+        for _ in 0..3 {
+            append(&mut log, Class::Normal, 100, 0).unwrap();
+        }
+        let mut out = b"x".to_vec();
+        let first = log.join(0, 10, &mut out);
+        assert_eq!((first.cursor, first.frames), (1, 1));
+        let rest = log.join(1, usize::MAX, &mut out);
+        assert_eq!((rest.cursor, rest.frames), (3, 2));
+        assert_eq!(out.len(), 1 + log.bytes());
+        let none = log.join(3, usize::MAX, &mut out);
+        assert_eq!((none.cursor, none.frames), (3, 0));
+    }
+
+    #[test]
+    fn history_gives_way_before_anybody_is_refused_for_the_budget() {
+        let budget = Arc::new(Budget::new(40_000));
+        let limits = LogConfig {
+            bytes: 64 << 10,
+            ..LogConfig::default()
+        };
+        let mut first = Log::new(1, limits, Arc::clone(&budget));
+        let mut second = Log::new(1, limits, Arc::clone(&budget));
+        for _ in 0..600 {
+            append(&mut first, Class::Normal, 100, 0).unwrap();
+        }
+        append(&mut second, Class::Normal, 100, 0).unwrap();
+        assert!(budget.used() <= 21_000, "{} bytes", budget.used());
+        drop(first);
+        assert_eq!(budget.used(), second.bytes());
+        drop(second);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_log_under_pressure_keeps_less_history() {
+        let budget = Arc::new(Budget::new(1 << 20));
+        budget.take(900 << 10);
+        let limits = LogConfig {
+            bytes: 64 << 10,
+            ..LogConfig::default()
+        };
+        let mut log = Log::new(1, limits, budget);
+        for _ in 0..100 {
+            append(&mut log, Class::Normal, 100, 0).unwrap();
+        }
+        assert!(log.bytes() <= 1 << 10, "{} bytes", log.bytes());
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Append(Class, usize),
+        /// A shard takes up to so many bytes.
+        Take(u16, usize),
+        Join(u16),
+        Leave(u16),
+        Wait(u64),
+        Read(u64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let class = prop_oneof![
+            6 => Just(Class::Normal),
+            2 => Just(Class::High),
+            1 => Just(Class::Essential)
+        ];
+        let step = prop_oneof![
+            8 => (class, 0usize..60).prop_map(|(class, size)| Step::Append(class, size)),
+            4 => (0u16..3, 1usize..200).prop_map(|(shard, max)| Step::Take(shard, max)),
+            1 => (0u16..3).prop_map(Step::Join),
+            1 => (0u16..3).prop_map(Step::Leave),
+            1 => (0u64..80_000).prop_map(Step::Wait),
+            2 => (0u64..200).prop_map(Step::Read),
+        ];
+        prop::collection::vec(step, 1..200)
+    }
+
+    proptest! {
+        /// Reference model: every frame ever appended, in a `Vec`. The log
+        /// holds a suffix of it; each shard gets each frame once, in order,
+        /// from where it joined, unless essential entries broke its pin.
+        #[test]
+        fn the_log_is_a_suffix_of_everything_and_loses_nothing_that_is_pinned(steps in steps()) {
+            let limits = small();
+            let mut log = log(limits, 700);
+            let mut all: Vec<Encoded> = Vec::new();
+            let mut shards: [Option<u64>; 3] = [None; 3];
+            let mut now = 0;
+            for step in steps {
+                match step {
+                    Step::Append(class, size) => {
+                        let before = log.head();
+                        let slowest = shards.iter().flatten().min().copied().unwrap_or(before);
+                        match append(&mut log, class, size, now) {
+                            Ok(seq) => {
+                                prop_assert_eq!(seq, before + 1);
+                                all.push(log.after(before).next().unwrap().frame.clone());
+                                if class != Class::Essential {
+                                    prop_assert!(log.tail() <= slowest);
+                                    prop_assert!(log.after(0).len() <= limits.frames);
+                                    prop_assert!(log.bytes() <= limits.bytes);
+                                    prop_assert!(log.budget.used() <= 700);
+                                }
+                                let most = limits.frames + limits.reserve_frames;
+                                prop_assert!(log.after(0).len() <= most);
+                                let most = limits.bytes + limits.reserve_bytes;
+                                prop_assert!(log.bytes() <= most);
+                            }
+                            Err(Refused) => {
+                                prop_assert!(class != Class::Essential);
+                                prop_assert_eq!(log.head(), before);
+                                prop_assert!(slowest < before, "refused though nobody is behind");
+                            }
+                        }
+                    }
+                    Step::Take(shard, max) => {
+                        let Some(cursor) = shards[usize::from(shard)] else { continue };
+                        let mut out = Vec::new();
+                        let joined = log.join(cursor, max, &mut out);
+                        let from = cursor + joined.lost;
+                        prop_assert_eq!(joined.lost, log.tail().saturating_sub(cursor));
+                        prop_assert_eq!(u64::from(joined.frames), joined.cursor - from);
+                        prop_assert_eq!(out, bytes_of(&all, from, joined.cursor));
+                        prop_assert!(joined.frames > 0 || from == log.head());
+                        log.pin(ShardId(shard), joined.cursor);
+                        shards[usize::from(shard)] = Some(joined.cursor);
+                    }
+                    Step::Join(shard) => {
+                        let slot = &mut shards[usize::from(shard)];
+                        if slot.is_none() {
+                            *slot = Some(log.head());
+                            log.pin(ShardId(shard), log.head());
+                        }
+                    }
+                    Step::Leave(shard) => {
+                        shards[usize::from(shard)] = None;
+                        log.unpin(ShardId(shard));
+                    }
+                    Step::Wait(ms) => {
+                        now += ms;
+                        log.trim(Instant::from_millis(now));
+                        let slowest = shards.iter().flatten().min().copied().unwrap_or_else(|| log.head());
+                        let old = |e: &Entry| e.at + limits.age <= Instant::from_millis(now);
+                        let kept = log.after(0).next();
+                        prop_assert!(kept.is_none_or(|e| !old(e) || e.seq > slowest));
+                    }
+                    Step::Read(cursor) => {
+                        let read: Vec<u64> = log.after(cursor).map(|e| e.seq).collect();
+                        let first = cursor.clamp(log.tail(), log.head()) + 1;
+                        let expected: Vec<u64> = (first..=log.head()).collect();
+                        prop_assert_eq!(read, expected);
+                    }
+                }
+                let held: usize = log.after(0).map(|e| e.frame.len()).sum();
+                prop_assert_eq!(log.bytes(), held);
+                prop_assert_eq!(log.budget.used(), held);
+            }
+        }
+    }
+
+    fn bytes_of(all: &[Encoded], from: u64, to: u64) -> Vec<u8> {
+        let range = usize::try_from(from).unwrap()..usize::try_from(to).unwrap();
+        all[range]
+            .iter()
+            .flat_map(|f| f.prefixed().to_vec())
+            .collect()
+    }
+
+    fn small() -> LogConfig {
+        LogConfig {
+            frames: 8,
+            bytes: 600,
+            reserve_frames: 2,
+            reserve_bytes: 200,
+            ..LogConfig::default()
+        }
+    }
+
+    fn log(limits: LogConfig, budget: usize) -> Log {
+        Log::new(7, limits, Arc::new(Budget::new(budget)))
+    }
+
+    fn append(log: &mut Log, class: Class, size: usize, ms: u64) -> Result<u64, Refused> {
+        log.append(class, Instant::from_millis(ms), |epoch, seq| {
+            Encoded::new(&ServerFrame {
+                pushes: vec![Push {
+                    room_id: "x".repeat(size),
+                    epoch,
+                    seq,
+                    ..Push::default()
+                }],
+                ..ServerFrame::default()
+            })
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! What the engine and the outbox count.
+
+use std::time::Duration;
+
+use super::cell::{Counter, Gauge, Histogram, SIZE, TIME, Tally};
+use super::labels::AttemptResult;
+
+/// The counters of the engine's writer.
+#[derive(Debug)]
+pub struct EngineMetrics {
+    pub(super) commit_time: Histogram,
+    pub(super) commit_batch: Histogram,
+    pub(super) errors: Counter,
+    pub(super) refused: Counter,
+    pub(super) queue_depth: Gauge,
+}
+
+impl Default for EngineMetrics {
+    fn default() -> Self {
+        Self {
+            commit_time: Histogram::new(&TIME),
+            commit_batch: Histogram::new(&SIZE),
+            errors: Counter::default(),
+            refused: Counter::default(),
+            queue_depth: Gauge::default(),
+        }
+    }
+}
+
+impl EngineMetrics {
+    /// Counts one transaction: how long it took and how many commits it held.
+    pub fn committed(&self, spent: Duration, commits: u64) {
+        self.commit_time.time(spent);
+        self.commit_batch.record(commits);
+    }
+
+    /// Counts an error of the store.
+    pub fn failed(&self) {
+        self.errors.add(1);
+    }
+
+    /// Counts a commit that the full queue refused.
+    pub fn refused(&self) {
+        self.refused.add(1);
+    }
+
+    /// Sets how many commits wait for the writer.
+    pub fn queue_depth(&self, commits: u64) {
+        self.queue_depth.set(commits);
+    }
+}
+
+/// The counters of what is to be told to backends.
+#[derive(Debug)]
+pub struct OutboxMetrics {
+    pub(super) depth: Gauge,
+    pub(super) oldest_ms: Gauge,
+    pub(super) attempts: Tally<{ AttemptResult::COUNT }>,
+    pub(super) dead: Counter,
+    pub(super) attempt_time: Histogram,
+}
+
+impl Default for OutboxMetrics {
+    fn default() -> Self {
+        Self {
+            depth: Gauge::default(),
+            oldest_ms: Gauge::default(),
+            attempts: Tally::default(),
+            dead: Counter::default(),
+            attempt_time: Histogram::new(&TIME),
+        }
+    }
+}
+
+impl OutboxMetrics {
+    /// Sets how many rows wait, and the age of the oldest.
+    pub fn waiting(&self, rows: u64, oldest: Duration) {
+        self.depth.set(rows);
+        self.oldest_ms
+            .set(u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX));
+    }
+
+    /// Counts an attempt to deliver a row, and the time it took.
+    pub fn attempted(&self, result: AttemptResult, spent: Duration) {
+        self.attempts.add(result.index(), 1);
+        self.attempt_time.time(spent);
+    }
+
+    /// Counts a row that was given up.
+    pub fn dead(&self) {
+        self.dead.add(1);
+    }
+}

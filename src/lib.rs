@@ -14,4 +14,5 @@ pub mod id;
 pub mod liveness;
 pub mod online;
 pub mod rooms;
+pub mod shard;
 pub mod telemetry;

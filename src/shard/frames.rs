@@ -1,0 +1,199 @@
+//! Frames out of a stream of plaintext, and the buffers that a shard's
+//! connections share.
+//!
+//! Invariants: a length is checked before a byte is reserved; the buffer of a
+//! frame in progress grows as bytes arrive and is freed when the frame is
+//! complete; between frames a connection holds none. How long a frame takes is
+//! told by [`InProgress`]; the deadline is judged by the owner.
+
+use std::time::Duration;
+
+use livegate_proto::codec::{Split, TooLarge, split};
+
+use crate::clock::Instant;
+
+/// Bytes read at once: one whole TLS record of the largest size.
+const READ_SIZE: usize = 18 * 1024;
+
+/// Capacity that a shared buffer keeps; what a large frame took beyond it is
+/// given back.
+const KEPT_CAPACITY: usize = 64 * 1024;
+
+/// Buffers that all connections of a thread share, one step at a time.
+#[derive(Debug)]
+pub struct Scratch {
+    /// What was read from the socket.
+    pub(crate) input: Box<[u8]>,
+    /// Decrypted; everything before `taken` has been handed out.
+    pub(crate) plain: Vec<u8>,
+    taken: usize,
+    /// Encrypted, about to be written.
+    pub(crate) sealed: Vec<u8>,
+    /// A frame that arrived in pieces, while it is looked at.
+    frame: Vec<u8>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            input: vec![0; READ_SIZE].into_boxed_slice(),
+            plain: Vec::new(),
+            taken: 0,
+            sealed: Vec::new(),
+            frame: Vec::new(),
+        }
+    }
+}
+
+impl Scratch {
+    /// Plaintext that has not been handed out.
+    pub fn rest(&self) -> &[u8] {
+        &self.plain[self.taken..]
+    }
+
+    /// Forgets everything: between connections.
+    pub fn clear(&mut self) {
+        self.plain.clear();
+        self.plain.shrink_to(KEPT_CAPACITY);
+        self.taken = 0;
+        self.sealed.clear();
+        self.sealed.shrink_to(KEPT_CAPACITY * 2);
+        self.frame = Vec::new();
+    }
+}
+
+/// A frame (or the TLS record that carries it) of which the end is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InProgress {
+    /// When its first byte came.
+    pub since: Instant,
+    /// Bytes of it so far.
+    pub bytes: usize,
+}
+
+/// How long a frame may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// From its first byte to its last.
+    pub deadline: Duration,
+    /// Bytes per second that it must keep up after the first second.
+    pub min_rate: u32,
+}
+
+impl InProgress {
+    /// When this frame is too slow unless more of it comes; asked again after
+    /// each read.
+    pub fn due(&self, pace: Pace) -> Instant {
+        let earned = self.bytes as u64 * 1_000_000 / u64::from(pace.min_rate.max(1));
+        let earned = Duration::from_micros(earned).max(Duration::from_secs(1));
+        self.since + earned.min(pace.deadline)
+    }
+}
+
+/// Puts one connection's frames together.
+#[derive(Debug, Default)]
+pub struct Assembler {
+    /// The start of a frame; never a whole one.
+    partial: Vec<u8>,
+    in_progress: Option<InProgress>,
+    /// A frame was completed since the last look at what is in progress.
+    completed: bool,
+}
+
+impl Assembler {
+    /// The next whole frame body, out of what was kept and `scratch`. `None`
+    /// when there is none: the start of the next is kept then, and `scratch`
+    /// is empty.
+    ///
+    /// # Errors
+    /// [`TooLarge`] as soon as a prefix announces more than `max`.
+    pub fn next<'a>(
+        &mut self,
+        scratch: &'a mut Scratch,
+        max: usize,
+    ) -> Result<Option<&'a [u8]>, TooLarge> {
+        if self.partial.is_empty() {
+            return self.next_in_scratch(scratch, max);
+        }
+        loop {
+            match split(&self.partial, max)? {
+                Split::Frame { end } => {
+                    self.completed = true;
+                    scratch.frame = std::mem::take(&mut self.partial);
+                    return Ok(Some(&scratch.frame[livegate_proto::codec::PREFIX_LEN..end]));
+                }
+                Split::Partial { need } => {
+                    let rest = &scratch.plain[scratch.taken..];
+                    let take = rest.len().min(need - self.partial.len());
+                    if take == 0 {
+                        scratch.clear();
+                        return Ok(None);
+                    }
+                    keep(&mut self.partial, &rest[..take], need);
+                    scratch.taken += take;
+                }
+            }
+        }
+    }
+
+    fn next_in_scratch<'a>(
+        &mut self,
+        scratch: &'a mut Scratch,
+        max: usize,
+    ) -> Result<Option<&'a [u8]>, TooLarge> {
+        let start = scratch.taken;
+        match split(&scratch.plain[start..], max)? {
+            Split::Frame { end } => {
+                self.completed = true;
+                scratch.taken += end;
+                let body = start + livegate_proto::codec::PREFIX_LEN..start + end;
+                Ok(Some(&scratch.plain[body]))
+            }
+            Split::Partial { .. } => {
+                self.partial = scratch.plain[start..].to_vec();
+                scratch.clear();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Notes at `now` what is in progress, `below` being the bytes kept by the
+    /// layer below. Called once after a read's frames were taken.
+    pub fn settle(&mut self, below: usize, now: Instant) -> Option<InProgress> {
+        let bytes = self.partial.len() + below;
+        let since = match self.in_progress {
+            Some(before) if !self.completed => before.since,
+            Some(_) | None => now,
+        };
+        self.completed = false;
+        self.in_progress = (bytes > 0).then_some(InProgress { since, bytes });
+        self.in_progress
+    }
+
+    /// As noted last.
+    pub fn in_progress(&self) -> Option<InProgress> {
+        self.in_progress
+    }
+
+    /// Bytes kept of a frame in progress.
+    pub fn kept(&self) -> usize {
+        self.partial.len()
+    }
+
+    /// All plaintext that was not handed out, to travel with the connection.
+    pub fn into_plain(mut self, scratch: &mut Scratch) -> Vec<u8> {
+        self.partial.extend_from_slice(scratch.rest());
+        scratch.clear();
+        self.partial
+    }
+}
+
+/// Appends `bytes`, growing with what has arrived and never beyond the frame.
+fn keep(partial: &mut Vec<u8>, bytes: &[u8], need: usize) {
+    let wanted = partial.len() + bytes.len();
+    if partial.capacity() < wanted {
+        let capacity = (partial.capacity() * 2).clamp(wanted, need.max(wanted));
+        partial.reserve_exact(capacity - partial.len());
+    }
+    partial.extend_from_slice(bytes);
+}

@@ -1,4 +1,8 @@
 //! Rooms: who is in them, what is said in them, in which order.
 
+pub mod limit;
 pub mod live;
 pub mod log;
+pub mod merge;
+pub mod presence;
+pub mod refusal;

@@ -5,6 +5,7 @@
 //! `tests/layering.rs` holds the order in which modules may see each other.
 
 pub mod actions;
+pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod dispatch;

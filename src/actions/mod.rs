@@ -3,5 +3,6 @@
 //! Verbs are typed and checked before they come here ([`verb`], [`content`]);
 //! an action authorises, limits, decides and tells.
 
+pub mod command;
 pub mod content;
 pub mod verb;

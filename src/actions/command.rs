@@ -1,0 +1,77 @@
+//! What a business backend asks for, typed and checked.
+//!
+//! The doors of the internal API read their own dialect into these; actions
+//! carry them out as they do a client's verbs. A backend may speak as anybody
+//! and end anybody's live: its API key is its authority.
+
+use livegate_proto::client::{Priority, Profile};
+
+use super::content::Content;
+use crate::id::{AppId, LiveId, RoomId, RoomKey, UserId, UserKey};
+
+/// Who a push is shown to come from.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// The user.
+    pub user: UserId,
+    /// Shown with the name.
+    pub profile: Profile,
+}
+
+/// Say something to everybody in a room.
+#[derive(Clone, Debug)]
+pub struct PushToRoom {
+    /// Where.
+    pub room: RoomKey,
+    /// None: the app's admin.
+    pub from: Option<Sender>,
+    /// Never unspecified.
+    pub priority: Priority,
+    /// What.
+    pub content: Content,
+}
+
+/// Say something to every session of a user.
+#[derive(Clone, Debug)]
+pub struct PushToUser {
+    /// To whom.
+    pub to: UserKey,
+    /// None: the app's admin.
+    pub from: Option<Sender>,
+    /// What.
+    pub content: Content,
+}
+
+/// Most bytes of the reason of a [`Kick`].
+pub const MAX_REASON: usize = 256;
+
+/// Take a user out of a room, or off the gateway.
+#[derive(Clone, Debug)]
+pub struct Kick {
+    /// Who.
+    pub user: UserKey,
+    /// None: every session of the user is closed.
+    pub room: Option<RoomId>,
+    /// Told to the user; at most [`MAX_REASON`] bytes.
+    pub reason: String,
+}
+
+/// List the lives of an app that have not ended, by live id.
+#[derive(Clone, Debug)]
+pub struct ListLives {
+    /// The tenant.
+    pub app: AppId,
+    /// 1 to 1,000.
+    pub limit: u32,
+    /// Lives with a greater id are wanted; None: from the beginning.
+    pub after: Option<LiveId>,
+}
+
+/// End a live for [`crate::event::EndReason::BackendEnded`].
+#[derive(Clone, Debug)]
+pub struct EndLive {
+    /// Where.
+    pub room: RoomKey,
+    /// None: whichever live the room has.
+    pub live: Option<LiveId>,
+}

@@ -1,0 +1,31 @@
+//! The internal port: the doors by which business backends, balancers and
+//! operators reach the gateway.
+//!
+//! Owns the listener, its limits, the API keys, and the reading of each
+//! dialect into the commands of [`crate::actions::command`]. Doors parse and
+//! map errors; what is done, and who may, is decided in actions.
+//!
+//! Invariants: a gRPC call without a valid API key reaches no action; keys are
+//! compared in constant time and never logged; a path that does not exist is
+//! never answered 200; connections, headers, bodies and requests each have a
+//! limit and a deadline, so that a careless neighbour cannot starve the health
+//! checks for longer than those.
+//!
+//! Does no TLS: the port is bound to loopback unless the configuration says
+//! explicitly that the network is trusted.
+
+mod auth;
+mod command;
+mod config;
+mod grpc;
+mod port;
+mod routes;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use auth::{ApiKey, ApiKeys, BadKeys};
+pub use config::{BackendConfig, BackendConfigError};
+pub use grpc::BackendActions;
+pub use port::{InternalPort, NotBound};
+pub use routes::{Doors, routes};

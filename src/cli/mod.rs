@@ -16,6 +16,7 @@ use clap::{Parser, Subcommand};
 
 pub mod exit;
 pub mod print;
+mod usersig;
 
 /// Self-hosted signaling access server for live rooms.
 #[derive(Debug, Parser)]
@@ -26,7 +27,9 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Usersig(usersig::Args),
+}
 
 /// Runs the command that `args` name (the first is the program's own name)
 /// and returns the process's exit code.
@@ -38,7 +41,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(command: Command) -> ExitCode {
-    match command {}
+    match command {
+        Command::Usersig(args) => usersig::run(args),
+    }
 }
 
 /// Prints what clap has to say: help and version are answers, all else is a

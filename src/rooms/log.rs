@@ -115,10 +115,14 @@ pub struct Entry {
     pub at: Instant,
 }
 
-/// The log is full of entries that a shard has yet to take, or the budget of
-/// all logs is used up. Nothing was stamped.
+/// Why an entry has no place. Nothing was stamped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused;
+pub enum Refused {
+    /// The log is full of entries that a shard has yet to take.
+    Full,
+    /// The budget of all logs is used up.
+    Budget,
+}
 
 /// What [`Log::join`] copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,7 +203,7 @@ impl Log {
     ) -> Result<u64, Refused> {
         let essential = class == Class::Essential;
         if !essential && self.entries.len() >= self.limits.frames && !self.oldest_is_free() {
-            return Err(Refused);
+            return Err(Refused::Full);
         }
         let seq = self.head + 1;
         let frame = encode(self.epoch, seq);
@@ -293,11 +297,11 @@ impl Log {
         }
         let fits = self.entries.len() < self.limits.frames && self.bytes + len <= self.limits.bytes;
         if !fits {
-            return Err(Refused);
+            return Err(Refused::Full);
         }
         while !self.budget.try_take(len) {
             if !self.oldest_is_free() {
-                return Err(Refused);
+                return Err(Refused::Budget);
             }
             self.give_up_oldest();
         }
@@ -365,8 +369,8 @@ mod tests {
         for _ in 0..8 {
             append(&mut log, Class::Normal, 10, 0).unwrap();
         }
-        assert_eq!(append(&mut log, Class::Normal, 10, 0), Err(Refused));
-        assert_eq!(append(&mut log, Class::High, 10, 0), Err(Refused));
+        assert_eq!(append(&mut log, Class::Normal, 10, 0), Err(Refused::Full));
+        assert_eq!(append(&mut log, Class::High, 10, 0), Err(Refused::Full));
         assert_eq!(append(&mut log, Class::Essential, 10, 0), Ok(9));
         log.pin(ShardId(0), 2);
         assert_eq!(append(&mut log, Class::Normal, 10, 0), Ok(10));
@@ -494,7 +498,7 @@ mod tests {
                                 let most = limits.bytes + limits.reserve_bytes;
                                 prop_assert!(log.bytes() <= most);
                             }
-                            Err(Refused) => {
+                            Err(_) => {
                                 prop_assert!(class != Class::Essential);
                                 prop_assert_eq!(log.head(), before);
                                 prop_assert!(slowest < before, "refused though nobody is behind");

@@ -16,5 +16,6 @@ pub mod id;
 pub mod liveness;
 pub mod online;
 pub mod rooms;
+pub mod session;
 pub mod shard;
 pub mod telemetry;

@@ -48,7 +48,9 @@ pub trait Carrier: Sized + 'static {
     /// `WouldBlock` when nothing fits: poll-based writers then wake `cx`.
     fn try_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Resolves when a write is worth another try.
+    /// Resolves when a write is worth another try. A poll-based writer stays
+    /// pending after a refusal: the waker given to the refused write is called,
+    /// and that write is to be tried again then.
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Ends the sending side; what was written is still delivered. The
@@ -161,13 +163,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Carrier for StreamCarri
         }
     }
 
-    fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.stalled {
-            // Writes nothing, but waits for room by this waker.
-            ready!(self.poll_write(cx, &[]))?;
-            self.stalled = false;
+    fn poll_writable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.stalled {
+            // The refused write has registered its waker.
+            true => Poll::Pending,
+            false => Poll::Ready(Ok(())),
         }
-        Poll::Ready(Ok(()))
     }
 
     fn close(&mut self) {
@@ -333,10 +334,13 @@ mod tests {
         })
         .await;
         assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        let writable = poll_fn(|cx| carrier.poll_writable(cx));
-        let mut buf = [0; 8];
-        let (writable, _) = tokio::join!(writable, far.read_exact(&mut buf));
-        writable.unwrap();
-        assert_eq!(buf, [1; 8]);
+        let written = poll_fn(|cx| match carrier.try_write(cx, &[2; 8]) {
+            Ok(n) => Poll::Ready(n),
+            Err(_) => carrier.poll_writable(cx).map(|_| 0),
+        });
+        let mut buf = [0; 16];
+        let (written, _) = tokio::join!(written, far.read_exact(&mut buf));
+        assert_eq!(written, 8);
+        assert_eq!(buf[8..], [2; 8]);
     }
 }

@@ -197,3 +197,122 @@ fn keep(partial: &mut Vec<u8>, bytes: &[u8], need: usize) {
     }
     partial.extend_from_slice(bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PACE: Pace = Pace {
+        deadline: Duration::from_secs(5),
+        min_rate: 512,
+    };
+
+    fn wire(bodies: &[Vec<u8>]) -> Vec<u8> {
+        let mut wire = Vec::new();
+        for body in bodies {
+            wire.extend_from_slice(&u32::try_from(body.len()).unwrap().to_be_bytes());
+            wire.extend_from_slice(body);
+        }
+        wire
+    }
+
+    fn take(assembler: &mut Assembler, scratch: &mut Scratch) -> Vec<Vec<u8>> {
+        let mut seen = Vec::new();
+        while let Some(body) = assembler.next(scratch, 1_000).unwrap() {
+            seen.push(body.to_vec());
+        }
+        seen
+    }
+
+    proptest! {
+        /// Reference model: the bodies as they went in.
+        #[test]
+        fn any_chunking_gives_the_same_frames_and_keeps_nothing(
+            bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..20),
+            cuts in prop::collection::vec(1usize..400, 1..50),
+        ) {
+            let wire = wire(&bodies);
+            let (mut assembler, mut scratch) = (Assembler::default(), Scratch::default());
+            let (mut seen, mut rest, mut cuts) = (Vec::new(), wire.as_slice(), cuts.iter().cycle());
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
+                scratch.plain.extend_from_slice(now);
+                seen.extend(take(&mut assembler, &mut scratch));
+                prop_assert!(scratch.rest().is_empty());
+                rest = later;
+            }
+            prop_assert_eq!(seen, bodies);
+            prop_assert_eq!(assembler.partial.capacity(), 0);
+        }
+    }
+
+    #[test]
+    fn an_announced_length_reserves_nothing() {
+        let (mut assembler, mut scratch) = (Assembler::default(), Scratch::default());
+        scratch.plain.extend_from_slice(&60_000u32.to_be_bytes());
+        for _ in 0..50 {
+            scratch.plain.push(1);
+            assert_eq!(assembler.next(&mut scratch, 64 * 1024), Ok(None));
+        }
+        assert!(assembler.partial.capacity() < 200);
+    }
+
+    #[test]
+    fn a_length_over_the_limit_is_refused_in_one_piece_or_in_two() {
+        for cut in 0..4 {
+            let (mut assembler, mut scratch) = (Assembler::default(), Scratch::default());
+            let prefix = 1_001u32.to_be_bytes();
+            scratch.plain.extend_from_slice(&prefix[..cut]);
+            assert_eq!(assembler.next(&mut scratch, 1_000), Ok(None));
+            scratch.plain.extend_from_slice(&prefix[cut..]);
+            assert!(assembler.next(&mut scratch, 1_000).is_err());
+        }
+    }
+
+    #[test]
+    fn a_frame_in_progress_is_timed_from_its_first_byte() {
+        let (mut assembler, mut scratch) = (Assembler::default(), Scratch::default());
+        let at = Instant::from_millis;
+        let mut feed = |bytes: &[u8], below, now| {
+            scratch.plain.extend_from_slice(bytes);
+            take(&mut assembler, &mut scratch);
+            assembler.settle(below, now)
+        };
+        assert_eq!(feed(&[], 0, at(0)), None);
+        let started = feed(&[0, 0], 0, at(10));
+        assert_eq!(
+            started,
+            Some(InProgress {
+                since: at(10),
+                bytes: 2
+            })
+        );
+        // More bytes do not move the deadline, nor does TLS's own progress.
+        let on = feed(&[0, 9, 1], 30, at(20)).unwrap();
+        assert_eq!((on.since, on.bytes), (at(10), 35));
+        // The next frame's first byte counts anew.
+        let next = feed(&[1, 1, 1, 1, 1, 1, 1, 1, 0], 0, at(30));
+        assert_eq!(
+            next,
+            Some(InProgress {
+                since: at(30),
+                bytes: 1
+            })
+        );
+        assert_eq!(feed(&[0, 0, 0], 0, at(40)), None);
+        // Half a TLS record and no plaintext is in progress too.
+        assert_eq!(feed(&[], 7, at(50)).unwrap().since, at(50));
+        assert_eq!(feed(&[], 9, at(60)).unwrap().since, at(50));
+    }
+
+    #[test]
+    fn a_frame_must_keep_its_pace() {
+        let since = Instant::from_millis(1_000);
+        let due = |bytes| InProgress { since, bytes }.due(PACE);
+        assert_eq!(due(1), since + Duration::from_secs(1));
+        assert_eq!(due(1_024), since + Duration::from_secs(2));
+        assert_eq!(due(60_000), since + PACE.deadline);
+    }
+}

@@ -9,7 +9,7 @@
 use std::fmt;
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -99,13 +99,12 @@ impl Carrier for QuicCarrier {
         }
     }
 
-    fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.stalled {
-            // Writes nothing, but waits for room by this waker.
-            ready!(self.poll_write(cx, &[]))?;
-            self.stalled = false;
+    fn poll_writable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.stalled {
+            // The refused write has registered its waker.
+            true => Poll::Pending,
+            false => Poll::Ready(Ok(())),
         }
-        Poll::Ready(Ok(()))
     }
 
     fn close(&mut self) {

@@ -107,6 +107,12 @@ impl Tls {
         self.retained.len()
     }
 
+    /// Memory kept for it.
+    #[cfg(test)]
+    pub(crate) fn retained_capacity(&self) -> usize {
+        self.retained.capacity()
+    }
+
     /// The protocol that the handshake agreed on.
     pub fn alpn(&self) -> Option<&[u8]> {
         self.conn.alpn_protocol()
@@ -339,4 +345,4 @@ fn grow(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -204,7 +204,7 @@ proptest! {
 }
 
 /// A configured pair: one certificate, trusted by the client.
-fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+pub(crate) fn configs() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
     static CONFIGS: std::sync::OnceLock<(Arc<ServerConfig>, Arc<ClientConfig>)> =
         std::sync::OnceLock::new();
     CONFIGS.get_or_init(make_configs).clone()

@@ -6,3 +6,4 @@ pub mod frames;
 pub mod io;
 pub mod quic;
 pub mod tls;
+pub mod window;

@@ -144,7 +144,6 @@ impl Supervisor {
         tokio::pin!(attempt);
         loop {
             tokio::select! {
-                biased;
                 outcome = &mut attempt => return Ok(outcome),
                 command = self.commands.recv() => answer_offline(command)?,
             }
@@ -157,7 +156,6 @@ impl Supervisor {
         tokio::pin!(pause);
         loop {
             tokio::select! {
-                biased;
                 () = &mut pause => return Ok(()),
                 command = self.commands.recv() => answer_offline(command)?,
             }

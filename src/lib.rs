@@ -12,7 +12,6 @@ pub mod clock;
 pub mod dispatch;
 pub mod engine;
 pub mod event;
-pub mod gateway;
 pub mod id;
 pub mod liveness;
 pub mod online;

@@ -275,11 +275,9 @@ mod tests {
     #[test]
     fn a_document_is_an_object_and_nothing_around_it() {
         let object = v2().to_string();
-        // As serde would take them for the fields in their order.
-        let mac = STANDARD.encode([0; 32]);
-        let values = json!(["a", 1, mac, "", "2.0", 7, 2]);
+        let values: Vec<_> = v2().as_object().unwrap().values().cloned().collect();
         for text in [
-            values.to_string(),
+            Value::from(values).to_string(),
             format!("[{object}]"),
             format!("{object}{object}"),
             format!("{object}\0"),

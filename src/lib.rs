@@ -12,6 +12,7 @@ pub mod clock;
 pub mod dispatch;
 pub mod engine;
 pub mod event;
+pub mod gateway;
 pub mod id;
 pub mod liveness;
 pub mod online;

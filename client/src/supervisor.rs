@@ -144,6 +144,7 @@ impl Supervisor {
         tokio::pin!(attempt);
         loop {
             tokio::select! {
+                biased;
                 outcome = &mut attempt => return Ok(outcome),
                 command = self.commands.recv() => answer_offline(command)?,
             }
@@ -156,6 +157,7 @@ impl Supervisor {
         tokio::pin!(pause);
         loop {
             tokio::select! {
+                biased;
                 () = &mut pause => return Ok(()),
                 command = self.commands.recv() => answer_offline(command)?,
             }

@@ -13,6 +13,6 @@ mod envelope;
 mod issue;
 mod token;
 
-pub use envelope::{MAX_INFLATED, MAX_TEXT};
+pub use envelope::{MAX_INFLATED, MAX_TEXT, seal};
 pub use issue::{Grant, IssueError, issue, issue_v1};
 pub use token::{Proof, Token};

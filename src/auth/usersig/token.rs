@@ -275,9 +275,11 @@ mod tests {
     #[test]
     fn a_document_is_an_object_and_nothing_around_it() {
         let object = v2().to_string();
-        let values: Vec<_> = v2().as_object().unwrap().values().cloned().collect();
+        // As serde would take them for the fields in their order.
+        let mac = STANDARD.encode([0; 32]);
+        let values = json!(["a", 1, mac, "", "2.0", 7, 2]);
         for text in [
-            Value::from(values).to_string(),
+            values.to_string(),
             format!("[{object}]"),
             format!("{object}{object}"),
             format!("{object}\0"),

@@ -380,7 +380,11 @@ impl World {
         };
         let asker = self.asker(*session);
         let start_id: Box<str> = start_id.to_string().into();
-        self.host_is_here(&who);
+        // Who repeats the start of a live that is over starts nothing.
+        let first = self.answered.get(&(who.clone(), start_id.clone()));
+        if first.is_none_or(|live| !self.told_ended.contains(live)) {
+            self.host_is_here(&who);
+        }
         self.ids += 1;
         let args = StartArgs {
             asker,

@@ -1,3 +1,5 @@
+//! What a session says to what it hears: by case, and by any sequence.
+
 use std::collections::BTreeMap;
 
 use livegate_proto::Message;

@@ -1,3 +1,5 @@
+//! What is kept and skipped, against models that go one by one.
+
 use livegate_proto::client::Text;
 use livegate_proto::codec::PREFIX_LEN;
 use proptest::prelude::*;

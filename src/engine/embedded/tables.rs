@@ -1,0 +1,436 @@
+//! The tables and what a transaction does to them.
+//!
+//! Invariant: a live is in `OPEN` or in `ENDED`, never in both, and never
+//! goes back. A commit about a live that says what is recorded already writes
+//! nothing, so a repeated end has one outbox row.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use prost::Message;
+use redb::{
+    ReadTransaction, ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction,
+};
+
+use super::StoreError;
+use crate::clock::Unix;
+use crate::engine::record::{LiveRecord, RoomRecord};
+use crate::engine::{Commit, DeadLetter, Fact, OrderKey, OutboxRow, Row, Settlement};
+use crate::event::LiveStats;
+use crate::id::{AppId, LiveId, RoomKey, UserKey};
+
+/// Version of the tables; a file with a greater one is refused.
+pub(super) const FORMAT: u64 = 1;
+
+/// Single numbers: see the names below.
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// `META`: [`FORMAT`].
+const META_FORMAT: &str = "format";
+/// `META`: when the process was last known to be alive, Unix milliseconds.
+const META_ALIVE: &str = "alive";
+/// `META`: the number of the last transaction. After an error it tells
+/// whether the transaction in doubt is on disk.
+const META_COMMIT: &str = "commit";
+/// `META`: the last place given in the outbox.
+const META_SEQ: &str = "outbox_seq";
+
+/// App and room to `RoomRecord`.
+const ROOMS: TableDefinition<'_, (u32, &str), &[u8]> = TableDefinition::new("rooms");
+/// Live to `LiveRecord`, not ended.
+const OPEN: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("lives_open");
+/// Live to `LiveRecord`, ended.
+const ENDED: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("lives_ended");
+/// When a live ended (Unix milliseconds) and which: for pruning.
+const ENDED_AT: TableDefinition<'_, (u64, u128), ()> = TableDefinition::new("lives_ended_at");
+/// App and user to Unix seconds.
+const REVOKED: TableDefinition<'_, (u32, &str), u64> = TableDefinition::new("revoked");
+/// Place to `QueuedRecord`.
+const OUTBOX: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("outbox");
+/// App, order key and place.
+const ORDER: TableDefinition<'_, (u32, &str, u64), ()> = TableDefinition::new("outbox_order");
+/// Place to `QueuedRecord` of what was given up.
+const DEAD: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead_letters");
+
+/// A row of the outbox, waiting or dead, as it lies on disk.
+#[derive(Clone, PartialEq, Message)]
+struct QueuedRecord {
+    #[prost(uint32, tag = "1")]
+    app: u32,
+    #[prost(string, tag = "2")]
+    order_key: String,
+    #[prost(string, tag = "3")]
+    event_id: String,
+    #[prost(bytes = "bytes", tag = "4")]
+    body: bytes::Bytes,
+    #[prost(uint64, tag = "5")]
+    queued_ms: u64,
+    #[prost(uint64, tag = "6")]
+    dead_ms: u64,
+    #[prost(string, tag = "7")]
+    cause: String,
+}
+
+/// What an open transaction works on.
+pub(super) struct Tables<'txn> {
+    meta: Table<'txn, &'static str, u64>,
+    rooms: Table<'txn, (u32, &'static str), &'static [u8]>,
+    open: Table<'txn, u128, &'static [u8]>,
+    ended: Table<'txn, u128, &'static [u8]>,
+    ended_at: Table<'txn, (u64, u128), ()>,
+    revoked: Table<'txn, (u32, &'static str), u64>,
+    outbox: Table<'txn, u64, &'static [u8]>,
+    order: Table<'txn, (u32, &'static str, u64), ()>,
+    dead: Table<'txn, u64, &'static [u8]>,
+}
+
+/// How the outbox stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Backlog {
+    pub(super) rows: u64,
+    pub(super) oldest: Option<Unix>,
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+impl<'txn> Tables<'txn> {
+    /// Opens every table, making those that are not there yet.
+    pub(super) fn open(txn: &'txn WriteTransaction) -> Result<Self> {
+        Ok(Self {
+            meta: txn.open_table(META)?,
+            rooms: txn.open_table(ROOMS)?,
+            open: txn.open_table(OPEN)?,
+            ended: txn.open_table(ENDED)?,
+            ended_at: txn.open_table(ENDED_AT)?,
+            revoked: txn.open_table(REVOKED)?,
+            outbox: txn.open_table(OUTBOX)?,
+            order: txn.open_table(ORDER)?,
+            dead: txn.open_table(DEAD)?,
+        })
+    }
+
+    /// Marks a new file as one of this version.
+    pub(super) fn stamp_format(&mut self) -> Result<()> {
+        self.meta.insert(META_FORMAT, FORMAT)?;
+        Ok(())
+    }
+
+    /// Numbers the transaction and notes that the process is alive.
+    pub(super) fn stamp(&mut self, number: u64, now: Unix) -> Result<()> {
+        self.meta.insert(META_COMMIT, number)?;
+        self.meta.insert(META_ALIVE, now.0)?;
+        Ok(())
+    }
+
+    /// Applies a commit. Adds the keys that got rows to `fresh`.
+    pub(super) fn apply(
+        &mut self,
+        commit: &Commit,
+        now: Unix,
+        fresh: &mut Vec<OrderKey>,
+    ) -> Result<()> {
+        for fact in &commit.facts {
+            if let Fact::Live(live, record) = fact
+                && self.is_recorded(*live, record)?
+            {
+                return Ok(());
+            }
+        }
+        for fact in &commit.facts {
+            self.apply_fact(fact)?;
+        }
+        for row in &commit.outbox {
+            self.enqueue(row, now)?;
+            fresh.push(OrderKey {
+                app: row.app,
+                key: row.order_key.as_str().into(),
+            });
+        }
+        Ok(())
+    }
+
+    fn is_recorded(&self, live: LiveId, record: &LiveRecord) -> Result<bool> {
+        let key = live.0.as_u128();
+        Ok(self.ended.get(key)?.is_some() || (record.is_open() && self.open.get(key)?.is_some()))
+    }
+
+    fn apply_fact(&mut self, fact: &Fact) -> Result<()> {
+        match fact {
+            Fact::Room(key, record) => self.put_room(key, record),
+            Fact::RoomGone(key) => {
+                self.rooms.remove((key.app.0, key.room.as_str()))?;
+                Ok(())
+            }
+            Fact::Live(live, record) => self.put_live(*live, record),
+            Fact::LiveStats(live, stats) => self.put_stats(*live, *stats),
+            Fact::Revoked(user, not_before) => self.revoke(user, *not_before),
+        }
+    }
+
+    fn put_room(&mut self, key: &RoomKey, record: &RoomRecord) -> Result<()> {
+        let bytes = record.encode_to_vec();
+        self.rooms
+            .insert((key.app.0, key.room.as_str()), bytes.as_slice())?;
+        Ok(())
+    }
+
+    fn put_live(&mut self, live: LiveId, record: &LiveRecord) -> Result<()> {
+        let key = live.0.as_u128();
+        let bytes = record.encode_to_vec();
+        let Some(end) = record.end else {
+            self.open.insert(key, bytes.as_slice())?;
+            return Ok(());
+        };
+        self.open.remove(key)?;
+        self.ended.insert(key, bytes.as_slice())?;
+        self.ended_at.insert((end.ended_ms, key), ())?;
+        Ok(())
+    }
+
+    fn put_stats(&mut self, live: LiveId, stats: LiveStats) -> Result<()> {
+        let key = live.0.as_u128();
+        let Some(mut record) = self
+            .open
+            .get(key)?
+            .map(|old| decode(old.value()))
+            .transpose()?
+        else {
+            return Ok(());
+        };
+        let record: &mut LiveRecord = &mut record;
+        record.stats = Some(stats.into());
+        self.open.insert(key, record.encode_to_vec().as_slice())?;
+        Ok(())
+    }
+
+    fn revoke(&mut self, user: &UserKey, not_before: u64) -> Result<()> {
+        let key = (user.app.0, user.user.as_str());
+        self.revoked.insert(key, not_before)?;
+        Ok(())
+    }
+
+    fn enqueue(&mut self, row: &OutboxRow, now: Unix) -> Result<()> {
+        let last = self.meta.get(META_SEQ)?.map_or(0, |seq| seq.value());
+        let seq = last + 1;
+        self.meta.insert(META_SEQ, seq)?;
+        let record = QueuedRecord {
+            app: row.app.0,
+            order_key: row.order_key.clone(),
+            event_id: row.event_id.clone(),
+            body: row.body.clone(),
+            queued_ms: now.0,
+            ..QueuedRecord::default()
+        };
+        self.outbox.insert(seq, record.encode_to_vec().as_slice())?;
+        self.order
+            .insert((row.app.0, row.order_key.as_str(), seq), ())?;
+        Ok(())
+    }
+
+    /// Takes a row out of the outbox; one that is not there any more is fine.
+    pub(super) fn settle(&mut self, seq: u64, settlement: &Settlement, now: Unix) -> Result<()> {
+        let Some(old) = self.outbox.remove(seq)?.map(|old| decode(old.value())) else {
+            return Ok(());
+        };
+        let mut record: QueuedRecord = old?;
+        self.order
+            .remove((record.app, record.order_key.as_str(), seq))?;
+        match settlement {
+            Settlement::Done => {}
+            Settlement::Dead { cause } => {
+                record.dead_ms = now.0;
+                record.cause.clone_from(cause);
+                self.dead.insert(seq, record.encode_to_vec().as_slice())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets what ended before `ended` and what was given up before `dead`,
+    /// at most `limit` of each.
+    pub(super) fn prune(&mut self, ended: Unix, dead: Unix, limit: usize) -> Result<()> {
+        let old: Vec<(u64, u128)> = self
+            .ended_at
+            .range(..(ended.0, 0))?
+            .take(limit)
+            .map(|entry| entry.map(|(key, _)| key.value()))
+            .collect::<std::result::Result<_, _>>()?;
+        for key in old {
+            self.ended_at.remove(key)?;
+            self.ended.remove(key.1)?;
+        }
+        let mut old = Vec::new();
+        for entry in self.dead.iter()?.take(limit) {
+            let (seq, value) = entry?;
+            let record: QueuedRecord = decode(value.value())?;
+            if record.dead_ms >= dead.0 {
+                break;
+            }
+            old.push(seq.value());
+        }
+        for seq in old {
+            self.dead.remove(seq)?;
+        }
+        Ok(())
+    }
+
+    /// How many rows wait, and since when.
+    pub(super) fn backlog(&self) -> Result<Backlog> {
+        let oldest = match self.outbox.first()? {
+            Some((_, value)) => Some(Unix(decode::<QueuedRecord>(value.value())?.queued_ms)),
+            None => None,
+        };
+        Ok(Backlog {
+            rows: self.outbox.len()?,
+            oldest,
+        })
+    }
+}
+
+/// What `META` says of the last process.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Meta {
+    pub(super) format: Option<u64>,
+    pub(super) alive: Option<Unix>,
+    pub(super) commit: u64,
+}
+
+pub(super) fn meta(txn: &ReadTransaction) -> Result<Meta> {
+    let table = txn.open_table(META)?;
+    let get = |name: &str| -> Result<Option<u64>> { Ok(table.get(name)?.map(|v| v.value())) };
+    Ok(Meta {
+        format: get(META_FORMAT)?,
+        alive: get(META_ALIVE)?.map(Unix),
+        commit: get(META_COMMIT)?.unwrap_or_default(),
+    })
+}
+
+pub(super) fn rooms(txn: &ReadTransaction) -> Result<Vec<RoomRecord>> {
+    let table = txn.open_table(ROOMS)?;
+    table
+        .iter()?
+        .map(|entry| decode(entry?.1.value()))
+        .collect()
+}
+
+pub(super) fn open_lives(txn: &ReadTransaction) -> Result<Vec<LiveRecord>> {
+    let table = txn.open_table(OPEN)?;
+    table
+        .iter()?
+        .map(|entry| decode(entry?.1.value()))
+        .collect()
+}
+
+/// The newest ended lives, in the order of their starts.
+pub(super) fn ended_lives(txn: &ReadTransaction, limit: usize) -> Result<Vec<LiveRecord>> {
+    let table = txn.open_table(ENDED)?;
+    let newest_first = table.iter()?.rev().take(limit);
+    let mut lives: Vec<LiveRecord> = newest_first
+        .map(|entry| decode(entry?.1.value()))
+        .collect::<Result<_>>()?;
+    lives.reverse();
+    Ok(lives)
+}
+
+/// App, user and the Unix seconds before which signatures are void.
+pub(super) fn revoked(txn: &ReadTransaction) -> Result<Vec<(AppId, String, u64)>> {
+    let table = txn.open_table(REVOKED)?;
+    let mut all = Vec::new();
+    for entry in table.iter()? {
+        let (key, value) = entry?;
+        let (app, user) = key.value();
+        all.push((AppId(app), user.to_owned(), value.value()));
+    }
+    Ok(all)
+}
+
+pub(super) fn waiting(txn: &ReadTransaction) -> Result<u64> {
+    Ok(txn.open_table(OUTBOX)?.len()?)
+}
+
+/// Keys that have rows, from after `after` on: one look per key.
+pub(super) fn keys(
+    txn: &ReadTransaction,
+    after: Option<&OrderKey>,
+    limit: usize,
+) -> Result<Vec<OrderKey>> {
+    let table = txn.open_table(ORDER)?;
+    let mut keys: Vec<OrderKey> = Vec::new();
+    while keys.len() < limit {
+        let last = keys.last().or(after);
+        let start = last.map_or(Bound::Unbounded, |key| {
+            Bound::Excluded((key.app.0, &*key.key, u64::MAX))
+        });
+        let Some(entry) = table
+            .range::<(u32, &str, u64)>((start, Bound::Unbounded))?
+            .next()
+        else {
+            break;
+        };
+        let (found, _) = entry?;
+        let (app, key, _) = found.value();
+        keys.push(OrderKey {
+            app: AppId(app),
+            key: key.into(),
+        });
+    }
+    Ok(keys)
+}
+
+/// The oldest rows of a key after a place.
+pub(super) fn rows(
+    txn: &ReadTransaction,
+    key: &OrderKey,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<Row>> {
+    let order = txn.open_table(ORDER)?;
+    let outbox = txn.open_table(OUTBOX)?;
+    let first = (key.app.0, &*key.key, after.saturating_add(1));
+    let last = (key.app.0, &*key.key, u64::MAX);
+    let mut rows = Vec::new();
+    for entry in order.range(first..=last)?.take(limit) {
+        let (place, _) = entry?;
+        let (_, _, seq) = place.value();
+        if let Some(value) = outbox.get(seq)? {
+            rows.push(row(seq, decode(value.value())?));
+        }
+    }
+    Ok(rows)
+}
+
+/// The oldest dead letters after a place.
+pub(super) fn dead_letters(
+    txn: &ReadTransaction,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<DeadLetter>> {
+    let table = txn.open_table(DEAD)?;
+    let mut letters = Vec::new();
+    for entry in table.range(after.saturating_add(1)..)?.take(limit) {
+        let (seq, value) = entry?;
+        let mut record: QueuedRecord = decode(value.value())?;
+        letters.push(DeadLetter {
+            order: OrderKey {
+                app: AppId(record.app),
+                key: Arc::from(record.order_key.as_str()),
+            },
+            dead: Unix(record.dead_ms),
+            cause: std::mem::take(&mut record.cause),
+            row: row(seq.value(), record),
+        });
+    }
+    Ok(letters)
+}
+
+fn row(seq: u64, record: QueuedRecord) -> Row {
+    Row {
+        seq,
+        event_id: record.event_id,
+        body: record.body,
+        queued: Unix(record.queued_ms),
+    }
+}
+
+fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M> {
+    M::decode(bytes).map_err(StoreError::Record)
+}

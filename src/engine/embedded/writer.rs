@@ -1,0 +1,433 @@
+//! The writer: one at a time takes what waits, records it, and says what
+//! became of it.
+//!
+//! Every step is a plain call that is told the time; a thread drives it in
+//! production, a task in the simulation. After any error the database handle
+//! is given up (redb refuses everything on it, also when the disk has space
+//! again), the file is opened anew, and the number of the last transaction on
+//! disk tells whether the one in doubt is there. Until the file can be opened
+//! nothing is answered and the queue is kept.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use redb::{Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase};
+
+use super::StoreError;
+use super::queue::{Job, Shared};
+use super::tables::{self, Backlog, Tables};
+use crate::clock::{Clock, Instant, Moment, Unix};
+use crate::engine::{Commit, CommitFailed, EngineConfig, OrderKey, Outcome, Settlement, Subject};
+use crate::telemetry::Metrics;
+
+/// First wait before the file is opened again.
+const FIRST_BACKOFF: Duration = Duration::from_millis(20);
+/// How long settlements wait that could not be recorded.
+const SETTLE_RETRY: Duration = Duration::from_secs(1);
+/// How often what is old is forgotten, and how much of it at once.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+const PRUNE_LIMIT: usize = 1_000;
+
+/// Opens the file again after an error.
+pub(super) trait Source: Send + std::fmt::Debug {
+    /// Opens what is there; makes nothing new.
+    fn open_again(&self) -> Result<Database, DatabaseError>;
+}
+
+impl Source for super::file::Home {
+    fn open_again(&self) -> Result<Database, DatabaseError> {
+        Self::open_again(self)
+    }
+}
+
+/// What a turn asks of its driver.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// More may wait: take the next turn at once.
+    Turn,
+    /// Nothing to do until something is queued or this time comes.
+    Idle(Instant),
+    /// The disk fails: nothing to do until this time.
+    Stuck(Instant),
+    /// Closed and done.
+    Done,
+}
+
+/// Records what waits in the queue.
+#[derive(Debug)]
+pub(super) struct Writer {
+    source: Box<dyn Source>,
+    /// `None` from an error on until the file is open again.
+    db: Option<Database>,
+    /// Number of the last transaction that was tried.
+    number: u64,
+    /// The transaction of which it is not known whether it is on disk.
+    doubt: Option<Batch>,
+    /// Settlements that could not be recorded, and when they are tried again.
+    carry: Vec<(u64, Settlement)>,
+    carry_at: Instant,
+    reopen_at: Instant,
+    backoff: Duration,
+    marked: Instant,
+    pruned: Instant,
+    /// When closing began.
+    closing: Option<Instant>,
+    config: EngineConfig,
+    shared: Arc<Shared>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+/// What goes into one transaction.
+#[derive(Debug, Default)]
+struct Batch {
+    commits: Vec<Commit>,
+    settled: Vec<(u64, Settlement)>,
+    prune: bool,
+    /// Only what has a reserve is left, for its second and last try.
+    last_try: bool,
+}
+
+impl Writer {
+    pub(super) fn new(
+        source: Box<dyn Source>,
+        db: Database,
+        number: u64,
+        config: EngineConfig,
+        shared: Arc<Shared>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Self {
+        let start = clock.now().instant;
+        Self {
+            source,
+            db: Some(db),
+            number,
+            doubt: None,
+            carry: Vec::new(),
+            carry_at: start,
+            reopen_at: start,
+            backoff: FIRST_BACKOFF,
+            marked: Instant::default(),
+            pruned: start,
+            closing: None,
+            config,
+            shared,
+            metrics,
+            clock,
+        }
+    }
+
+    /// Takes what waits and records it, or opens the file again first. Adds
+    /// what became of commits to `outcomes`.
+    pub(super) fn turn(&mut self, now: Moment, outcomes: &mut Vec<Outcome>) -> Next {
+        if self.closing.is_none() && self.shared.queue.is_closed() {
+            self.closing = Some(now.instant);
+        }
+        if self.db.is_none() && !self.reopen(now) {
+            return match self.is_overdue(now) {
+                true => Next::Done,
+                false => Next::Stuck(self.reopen_at),
+            };
+        }
+        if self.doubt.is_some() {
+            self.resolve(now, outcomes);
+            return Next::Turn;
+        }
+        if self.is_overdue(now) {
+            return Next::Done;
+        }
+        let jobs = self.shared.queue.take(self.config.group);
+        self.metrics
+            .engine()
+            .queue_depth(count(self.shared.queue.depth()));
+        let idle = jobs.is_empty();
+        self.step(jobs, now, outcomes);
+        match self.closing {
+            Some(_) if idle && self.db.is_some() => self.finish(),
+            _ if idle && self.db.is_some() => Next::Idle(self.next_due()),
+            _ => Next::Turn,
+        }
+    }
+
+    /// Records one group and answers its reads.
+    fn step(&mut self, jobs: Vec<Job>, now: Moment, outcomes: &mut Vec<Outcome>) {
+        let mut batch = Batch::default();
+        let mut reads = Vec::new();
+        for job in jobs {
+            match job {
+                Job::Commit(commit) => batch.commits.push(*commit),
+                Job::Settle { seq, settlement } => batch.settled.push((seq, settlement)),
+                read @ (Job::Keys { .. } | Job::Rows { .. } | Job::DeadLetters { .. }) => {
+                    reads.push(read);
+                }
+            }
+        }
+        if self.carry_at <= now.instant {
+            batch.settled.append(&mut self.carry);
+        }
+        batch.prune = now.instant.since(self.pruned) >= PRUNE_EVERY;
+        let mark = now.instant.since(self.marked) >= self.config.alive_every
+            || self.marked == Instant::default();
+        let due = mark || batch.prune;
+        if due || !batch.commits.is_empty() || !batch.settled.is_empty() {
+            self.write(batch, now, outcomes);
+        }
+        self.read(reads);
+    }
+
+    fn write(&mut self, batch: Batch, now: Moment, outcomes: &mut Vec<Outcome>) {
+        self.number += 1;
+        let begun = self.clock.now().instant;
+        match self.transact(&batch, now.unix) {
+            Ok((backlog, fresh)) => {
+                let spent = self.clock.now().instant.since(begun);
+                let commits = count(batch.commits.len());
+                self.metrics.engine().committed(spent, commits);
+                self.report(backlog, now.unix);
+                self.recorded(batch, fresh, now, outcomes);
+            }
+            Err(error) => {
+                self.metrics.engine().failed();
+                tracing::error!(%error, "store failed, opening it again");
+                self.doubt = Some(batch);
+                self.give_up(now);
+            }
+        }
+    }
+
+    fn transact(&self, batch: &Batch, now: Unix) -> Result<(Backlog, Vec<OrderKey>), StoreError> {
+        let db = self.db.as_ref().expect("a turn writes with the file open");
+        let mut txn = db.begin_write()?;
+        txn.set_durability(Durability::Immediate)?;
+        txn.set_quick_repair(true);
+        let mut fresh = Vec::new();
+        let backlog = {
+            let mut tables = Tables::open(&txn)?;
+            for commit in &batch.commits {
+                tables.apply(commit, now, &mut fresh)?;
+            }
+            for (seq, settlement) in &batch.settled {
+                tables.settle(*seq, settlement, now)?;
+            }
+            if batch.prune {
+                let ended = before(now, self.config.keep_ended);
+                let dead = before(now, self.config.keep_dead);
+                tables.prune(ended, dead, PRUNE_LIMIT)?;
+            }
+            tables.stamp(self.number, now)?;
+            tables.backlog()?
+        };
+        txn.commit()?;
+        Ok((backlog, fresh))
+    }
+
+    fn recorded(
+        &mut self,
+        batch: Batch,
+        fresh: Vec<OrderKey>,
+        now: Moment,
+        outcomes: &mut Vec<Outcome>,
+    ) {
+        self.marked = now.instant;
+        self.backoff = FIRST_BACKOFF;
+        self.shared.writable.store(true, Ordering::Relaxed);
+        if batch.prune {
+            self.pruned = now.instant;
+        }
+        self.shared.fresh.add(fresh);
+        outcomes.extend(batch.commits.into_iter().filter_map(|c| outcome(c, Ok(()))));
+    }
+
+    /// After the file was opened again: is the transaction in doubt there?
+    fn resolve(&mut self, now: Moment, outcomes: &mut Vec<Outcome>) {
+        let Some(batch) = self.doubt.take() else {
+            return;
+        };
+        match self.last_number() {
+            Ok(last) if last == self.number => {
+                let fresh = batch.commits.iter().flat_map(keys_of).collect();
+                self.recorded(batch, fresh, now, outcomes);
+            }
+            Ok(_) => self.not_recorded(batch, now, outcomes),
+            Err(error) => {
+                tracing::error!(%error, "store cannot be read, opening it again");
+                self.doubt = Some(batch);
+                self.give_up(now);
+            }
+        }
+    }
+
+    /// What has a reserve is tried once more, on its own; the rest has failed.
+    fn not_recorded(&mut self, batch: Batch, now: Moment, outcomes: &mut Vec<Outcome>) {
+        let again = |commit: &Commit| commit.reserve && !batch.last_try;
+        let (again, failed): (Vec<_>, Vec<_>) = batch.commits.into_iter().partition(again);
+        outcomes.extend(
+            failed
+                .into_iter()
+                .filter_map(|c| outcome(c, Err(CommitFailed))),
+        );
+        self.carry.extend(batch.settled);
+        self.carry_at = now.instant + SETTLE_RETRY;
+        if batch.prune {
+            self.pruned = now.instant;
+        }
+        // An idle turn must not write at once again what just failed.
+        self.marked = now.instant;
+        if !again.is_empty() {
+            let batch = Batch {
+                commits: again,
+                last_try: true,
+                ..Batch::default()
+            };
+            self.write(batch, now, outcomes);
+        }
+    }
+
+    fn last_number(&self) -> Result<u64, StoreError> {
+        let db = self
+            .db
+            .as_ref()
+            .expect("resolved after the file was opened");
+        Ok(tables::meta(&db.begin_read()?)?.commit)
+    }
+
+    fn give_up(&mut self, now: Moment) {
+        self.db = None;
+        self.reopen_at = now.instant;
+        self.shared.writable.store(false, Ordering::Relaxed);
+    }
+
+    fn reopen(&mut self, now: Moment) -> bool {
+        if now.instant < self.reopen_at {
+            return false;
+        }
+        match self.source.open_again() {
+            Ok(db) => {
+                self.db = Some(db);
+                tracing::warn!("store is open again");
+                true
+            }
+            Err(error) => {
+                self.metrics.engine().failed();
+                tracing::error!(%error, "store cannot be opened");
+                self.reopen_at = now.instant + self.backoff;
+                self.backoff = (self.backoff * 2).min(self.config.reopen_backoff);
+                false
+            }
+        }
+    }
+
+    /// Whether closing has taken as long as it may.
+    fn is_overdue(&self, now: Moment) -> bool {
+        let waited = self.closing.map(|since| now.instant.since(since));
+        let overdue = waited.is_some_and(|waited| waited >= self.config.close_within);
+        if overdue {
+            tracing::error!("store was not closed in time: what waits is lost");
+        }
+        overdue
+    }
+
+    fn finish(&mut self) -> Next {
+        if let Some(db) = self.db.take()
+            && let Err(error) = db.close()
+        {
+            tracing::error!(%error, "closing the store");
+        }
+        Next::Done
+    }
+
+    fn read(&mut self, jobs: Vec<Job>) {
+        if jobs.is_empty() {
+            return;
+        }
+        let txn = self.db.as_ref().map(Database::begin_read);
+        // Without a transaction the askers see their questions dropped.
+        let Some(Ok(txn)) = txn else {
+            return;
+        };
+        for job in jobs {
+            if let Err(error) = answer(&txn, job) {
+                self.metrics.engine().failed();
+                tracing::error!(%error, "reading the outbox");
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn database(&self) -> &Database {
+        self.db.as_ref().expect("asked while the file is open")
+    }
+
+    fn next_due(&self) -> Instant {
+        let mark = self.marked + self.config.alive_every;
+        let prune = self.pruned + PRUNE_EVERY;
+        let carry = if self.carry.is_empty() {
+            Instant::FAR
+        } else {
+            self.carry_at
+        };
+        mark.min(prune).min(carry)
+    }
+
+    fn report(&self, backlog: Backlog, now: Unix) {
+        let age = backlog
+            .oldest
+            .map_or(0, |oldest| now.0.saturating_sub(oldest.0));
+        self.metrics
+            .outbox()
+            .waiting(backlog.rows, Duration::from_millis(age));
+    }
+}
+
+/// Answers a read; somebody who no longer waits is no error.
+fn answer(txn: &ReadTransaction, job: Job) -> Result<(), StoreError> {
+    match job {
+        Job::Keys {
+            after,
+            limit,
+            reply,
+        } => {
+            let _ = reply.send(tables::keys(txn, after.as_ref(), limit)?);
+        }
+        Job::Rows {
+            key,
+            after,
+            limit,
+            reply,
+        } => {
+            let _ = reply.send(tables::rows(txn, &key, after, limit)?);
+        }
+        Job::DeadLetters {
+            after,
+            limit,
+            reply,
+        } => {
+            let _ = reply.send(tables::dead_letters(txn, after, limit)?);
+        }
+        Job::Commit(_) | Job::Settle { .. } => {}
+    }
+    Ok(())
+}
+
+fn outcome(commit: Commit, result: Result<(), CommitFailed>) -> Option<Outcome> {
+    let subject = commit.subject;
+    (subject != Subject::Quiet).then_some(Outcome { subject, result })
+}
+
+fn keys_of(commit: &Commit) -> impl Iterator<Item = OrderKey> + '_ {
+    commit.outbox.iter().map(|row| OrderKey {
+        app: row.app,
+        key: row.order_key.as_str().into(),
+    })
+}
+
+fn before(now: Unix, span: Duration) -> Unix {
+    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    Unix(now.0.saturating_sub(millis))
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}

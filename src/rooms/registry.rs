@@ -1,0 +1,438 @@
+//! Every room of the process, by id and by incarnation.
+//!
+//! Invariants: a room is in both maps or in neither; it leaves them only when
+//! it is gone, and only its own entry; no map's guard is held over another
+//! map, a room's lock or an await. An app holds at most its number of rooms.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use foldhash::fast::RandomState;
+use livegate_proto::client as wire;
+use livegate_proto::code::Code;
+use parking_lot::Mutex;
+
+use crate::clock::{Clock, Moment, Unix};
+use crate::dispatch::Dispatch;
+use crate::engine::record::{BadRecord, LiveRecord, RoomRecord};
+use crate::engine::{Engine, Outcome, Recovered, Subject};
+use crate::id::{AppId, LiveId, RoomId, RoomKey, RoomUid};
+use crate::rooms::charter::Charter;
+use crate::rooms::config::RoomsConfig;
+use crate::rooms::core::{Birth, Core, CreateArgs, LiveReport};
+use crate::rooms::listing::{Listing, Rank};
+use crate::rooms::live::CommitResult;
+use crate::rooms::log::Budget;
+use crate::rooms::recording;
+use crate::rooms::refusal::Refusal;
+use crate::rooms::room::Room;
+use crate::rooms::timers::{TICK, Timers};
+use crate::telemetry::Metrics;
+
+/// What every room needs from the rest of the process.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) config: Arc<RoomsConfig>,
+    pub(crate) dispatch: Dispatch,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) timers: Timers,
+    stopping: AtomicBool,
+}
+
+impl Parts {
+    /// Whether the gateway is stopping: no live begins, none is given up.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// Lives of the process before, until the gateway accepts connections.
+#[derive(Debug, Default)]
+struct Inheritance {
+    open: Vec<LiveRecord>,
+    alive: Unix,
+}
+
+/// Every room of the process.
+#[derive(Debug)]
+pub struct Rooms {
+    parts: Arc<Parts>,
+    me: Weak<Self>,
+    by_key: DashMap<RoomKey, Arc<Room>, RandomState>,
+    by_uid: DashMap<RoomUid, Arc<Room>, RandomState>,
+    per_app: DashMap<AppId, usize, RandomState>,
+    uids: AtomicU64,
+    listing: Listing,
+    inheritance: Mutex<Inheritance>,
+    ticked: Mutex<Moment>,
+}
+
+impl Rooms {
+    /// No rooms yet.
+    pub fn new(
+        config: RoomsConfig,
+        dispatch: Dispatch,
+        engine: Arc<Engine>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let now = clock.now();
+        let parts = Arc::new(Parts {
+            budget: Arc::new(Budget::new(config.log_budget)),
+            timers: Timers::new(now.instant),
+            config: Arc::new(config),
+            dispatch,
+            engine,
+            clock,
+            metrics,
+            stopping: AtomicBool::new(false),
+        });
+        Arc::new_cyclic(|me| Self {
+            parts,
+            me: Weak::clone(me),
+            by_key: DashMap::default(),
+            by_uid: DashMap::default(),
+            per_app: DashMap::default(),
+            uids: AtomicU64::new(1),
+            listing: Listing::default(),
+            inheritance: Mutex::default(),
+            ticked: Mutex::new(now),
+        })
+    }
+
+    /// The room with this id.
+    pub fn get(&self, key: &RoomKey) -> Option<Arc<Room>> {
+        self.by_key.get(key).map(|room| Arc::clone(&room))
+    }
+
+    /// The room with this id, made if it is not there and entering may make
+    /// one. It stays for at least a retention, so that it can be entered.
+    ///
+    /// # Errors
+    /// [`Code::NO_ROOM`], [`Code::ROOM_COUNT_LIMIT`].
+    pub fn find_or_open(&self, key: &RoomKey, now: Moment) -> Result<Arc<Room>, Refusal> {
+        let may_open = self.parts.config.create_on_enter && !is_assigned(&key.room);
+        self.claim(key, may_open, now)
+    }
+
+    /// Makes a room of the caller's, to last, under the id given or a fresh
+    /// one. After `Ok` the asker is answered when it is recorded.
+    ///
+    /// # Errors
+    /// [`Code::ROOM_ID_IN_USE`], [`Code::ROOM_ALREADY_OWNED`],
+    /// [`Code::ROOM_COUNT_LIMIT`]; [`Code::BAD_ROOM_ID`] for an id that only
+    /// the gateway gives.
+    pub fn create(
+        &self,
+        app: AppId,
+        id: Option<RoomId>,
+        args: CreateArgs,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        if id.as_ref().is_some_and(is_assigned) {
+            return Err(Refusal::new(Code::BAD_ROOM_ID));
+        }
+        let room = id.unwrap_or_else(recording::room_id);
+        let key = RoomKey { app, room };
+        self.claim(&key, true, now)?.create(args, now)
+    }
+
+    /// One page of an app's rooms: those with a live first, then by online
+    /// count, then by id.
+    ///
+    /// # Errors
+    /// [`Code::BAD_PARAMETER`] for a cursor that was not given out.
+    pub fn list(
+        &self,
+        app: AppId,
+        limit: u32,
+        cursor: &str,
+        now: Moment,
+    ) -> Result<wire::ListRoomsReply, Refusal> {
+        let after = match cursor {
+            "" => None,
+            text => Some(Rank::parse(text).ok_or_else(bad_cursor)?),
+        };
+        let every = self.parts.config.list_every;
+        let ranks = self.listing.of(app, every, now.instant, || self.ranks());
+        let start = after.map_or(0, |after| ranks.partition_point(|rank| *rank <= after));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let end = start.saturating_add(limit).min(ranks.len());
+        let page = &ranks[start..end];
+        let summary = |rank: &Rank| {
+            let room = rank.room.clone();
+            Some(self.get(&RoomKey { app, room })?.summary())
+        };
+        let more = end < ranks.len();
+        let last = page.last().filter(|_| more);
+        Ok(wire::ListRoomsReply {
+            rooms: page.iter().filter_map(summary).collect(),
+            next_cursor: last.map(Rank::cursor).unwrap_or_default(),
+        })
+    }
+
+    /// Up to `limit` lives of an app that have not ended, by live id, after
+    /// the one given.
+    pub fn lives(
+        &self,
+        app: AppId,
+        after: Option<LiveId>,
+        limit: usize,
+        now: Moment,
+    ) -> Vec<(RoomKey, LiveReport)> {
+        let of_app = |room: &Room| room.key().app == app && room.is_live();
+        let rooms = self.select(of_app);
+        let report = |room: Arc<Room>| Some((room.key().clone(), room.live_report(now)?));
+        let mut lives: Vec<_> = rooms.into_iter().filter_map(report).collect();
+        lives.retain(|(_, report)| after.is_none_or(|after| report.live > after));
+        lives.sort_unstable_by_key(|(_, report)| report.live);
+        lives.truncate(limit);
+        lives
+    }
+
+    /// How many rooms there are.
+    pub fn len(&self) -> usize {
+        self.by_uid.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_uid.is_empty()
+    }
+
+    /// Takes up the rooms of the process before, and its lives that ended.
+    /// Those that are open follow when connections are
+    /// [accepted](Self::accepting).
+    ///
+    /// # Errors
+    /// [`BadRecord`] when a record could not have been written by livegate.
+    pub fn recover(&self, recovered: &mut Recovered, now: Moment) -> Result<(), BadRecord> {
+        for (key, record) in std::mem::take(&mut recovered.rooms) {
+            self.inherit_room(key, record, now)?;
+        }
+        let alive = recovered.alive.unwrap_or(now.unix);
+        for record in std::mem::take(&mut recovered.ended) {
+            self.inherit_ended(record, alive, now)?;
+        }
+        let open = std::mem::take(&mut recovered.open);
+        for record in &open {
+            record.started()?;
+        }
+        *self.inheritance.lock() = Inheritance { open, alive };
+        Ok(())
+    }
+
+    /// Connections are accepted from now on: the hosts of recovered lives have
+    /// the restart grace from here to come back. Call it before anything can
+    /// reach the rooms.
+    ///
+    /// # Errors
+    /// [`BadRecord`] when a record could not have been written by livegate.
+    pub fn accepting(&self, now: Moment) -> Result<(), BadRecord> {
+        let inherited = std::mem::take(&mut *self.inheritance.lock());
+        for record in inherited.open {
+            let room = self.inherit(&record.key()?, None, now);
+            room.recover_live(record, inherited.alive, now)?;
+        }
+        *self.ticked.lock() = now;
+        Ok(())
+    }
+
+    /// The gateway is stopping: no live starts any more, and none is given up
+    /// for a lost host. What is open goes on after the restart.
+    pub fn stop(&self) {
+        self.parts.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// What became of a commit.
+    pub fn outcome(&self, outcome: Outcome, now: Moment) {
+        let done = outcome.result.is_ok();
+        let result = if done {
+            CommitResult::Recorded
+        } else {
+            CommitResult::Failed
+        };
+        match outcome.subject {
+            Subject::LiveStarted(key, live) => {
+                self.with(&key, |room| room.start_committed(live, result, now));
+            }
+            Subject::LiveEnded(key, live) => {
+                self.with(&key, |room| room.end_committed(live, result, now));
+            }
+            Subject::Room(key) => self.with(&key, |room| room.recorded(done, now)),
+            Subject::Quiet => {}
+        }
+    }
+
+    /// Does what is due in every room. Called every [`TICK`]; when it was not
+    /// for a while because the process stood still, lost hosts are given that
+    /// time back first.
+    pub fn tick(&self, now: Moment) {
+        let since = now
+            .instant
+            .since(std::mem::replace(&mut *self.ticked.lock(), now).instant);
+        if since > TICK + self.parts.config.standstill {
+            tracing::warn!(?since, "the process stood still");
+            for room in self.select(|_| true) {
+                room.forgive(since, now);
+            }
+        }
+        let mut due = Vec::new();
+        self.parts.timers.advance(now.instant, &mut due);
+        let judge = !self.parts.is_stopping();
+        for uid in due {
+            let room = self.by_uid.get(&uid).map(|room| Arc::clone(&room));
+            if let Some(room) = room {
+                room.tick(now, judge);
+            }
+        }
+        let bytes = self.parts.budget.used();
+        self.parts.metrics.rooms().log_bytes(bytes as u64);
+    }
+
+    /// Drops a room that is gone. Doing it twice is the same.
+    pub(crate) fn forget(&self, room: &Room) {
+        if self.by_uid.remove(&room.uid()).is_none() {
+            return;
+        }
+        let is_it = |_: &RoomKey, found: &Arc<Room>| found.uid() == room.uid();
+        if self.by_key.remove_if(room.key(), is_it).is_some() {
+            self.release(room.key().app);
+            self.parts.metrics.rooms().open(-1);
+        }
+    }
+
+    /// The room, kept for a retention; made if it is not there and may be.
+    fn claim(&self, key: &RoomKey, may_open: bool, now: Moment) -> Result<Arc<Room>, Refusal> {
+        loop {
+            let room = match self.get(key) {
+                Some(room) => room,
+                None if may_open => self.open(key, now)?,
+                None => return Err(Refusal::new(Code::NO_ROOM)),
+            };
+            if room.touch(now) {
+                return Ok(room);
+            }
+            // It was dropped between being found and being kept.
+        }
+    }
+
+    fn open(&self, key: &RoomKey, now: Moment) -> Result<Arc<Room>, Refusal> {
+        if !self.reserve(key.app, self.parts.config.per_app) {
+            return Err(Refusal::new(Code::ROOM_COUNT_LIMIT));
+        }
+        Ok(self.insert(key, Charter::passing(now.unix), now))
+    }
+
+    /// A room of the process before, whatever the limit.
+    fn inherit(&self, key: &RoomKey, charter: Option<Charter>, now: Moment) -> Arc<Room> {
+        if let Some(room) = self.get(key) {
+            return room;
+        }
+        self.reserve(key.app, usize::MAX);
+        let charter = charter.unwrap_or_else(|| Charter::passing(now.unix));
+        self.insert(key, charter, now)
+    }
+
+    fn inherit_room(&self, key: RoomKey, record: RoomRecord, now: Moment) -> Result<(), BadRecord> {
+        let charter = Charter::recorded(record)?;
+        self.inherit(&key, Some(charter), now);
+        Ok(())
+    }
+
+    /// A room that nobody made durable is taken up for an ended live only if
+    /// it would still be there: its members may come back and ask.
+    fn inherit_ended(&self, record: LiveRecord, alive: Unix, now: Moment) -> Result<(), BadRecord> {
+        let key = record.key()?;
+        let Some(end) = record.end else {
+            return Ok(());
+        };
+        let fresh = Unix(end.ended_ms) + self.parts.config.retention >= alive;
+        let room = match self.get(&key) {
+            Some(room) => room,
+            None if fresh => self.inherit(&key, None, now),
+            None => return Ok(()),
+        };
+        room.recover_live(record, alive, now)
+    }
+
+    /// Puts a new room in, for which a place has been reserved, or finds one
+    /// that was faster.
+    fn insert(&self, key: &RoomKey, charter: Charter, now: Moment) -> Arc<Room> {
+        let uid = RoomUid(self.uids.fetch_add(1, Ordering::Relaxed));
+        let parts = &self.parts;
+        let birth = Birth {
+            key: key.clone(),
+            uid,
+            epoch: recording::epoch(),
+            charter,
+        };
+        let core = Core::new(birth, &parts.config, &parts.budget, &parts.metrics, now);
+        let room = Arc::new(Room::new(core, (key.clone(), uid), parts, &self.me));
+        self.by_uid.insert(uid, Arc::clone(&room));
+        let found = match self.by_key.entry(key.clone()) {
+            Entry::Occupied(found) => Some(Arc::clone(found.get())),
+            Entry::Vacant(place) => {
+                place.insert(Arc::clone(&room));
+                None
+            }
+        };
+        if let Some(found) = found {
+            self.by_uid.remove(&uid);
+            self.release(key.app);
+            return found;
+        }
+        parts.metrics.rooms().open(1);
+        room
+    }
+
+    fn reserve(&self, app: AppId, limit: usize) -> bool {
+        let mut rooms = self.per_app.entry(app).or_insert(0);
+        let free = *rooms < limit;
+        *rooms += usize::from(free);
+        free
+    }
+
+    fn release(&self, app: AppId) {
+        if let Some(mut rooms) = self.per_app.get_mut(&app) {
+            *rooms -= 1;
+        }
+    }
+
+    fn with(&self, key: &RoomKey, act: impl FnOnce(&Room)) {
+        if let Some(room) = self.get(key) {
+            act(&room);
+        }
+    }
+
+    /// The rooms that `wanted`, which must lock nothing, picks.
+    fn select(&self, wanted: impl Fn(&Room) -> bool) -> Vec<Arc<Room>> {
+        let rooms = self.by_uid.iter();
+        let picked = rooms.filter(|room| wanted(room.value()));
+        picked.map(|room| Arc::clone(room.value())).collect()
+    }
+
+    fn ranks(&self) -> HashMap<AppId, Vec<Rank>> {
+        let mut ranks: HashMap<AppId, Vec<Rank>> = HashMap::new();
+        for room in &self.by_uid {
+            let RoomKey { app, room: id } = room.value().key();
+            let rank = Rank::new(room.is_live(), room.online(), id.clone());
+            ranks.entry(*app).or_default().push(rank);
+        }
+        ranks
+    }
+}
+
+fn is_assigned(room: &RoomId) -> bool {
+    room.as_str().starts_with(recording::ASSIGNED)
+}
+
+fn bad_cursor() -> Refusal {
+    Refusal::with(Code::BAD_PARAMETER, "malformed cursor")
+}

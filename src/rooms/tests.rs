@@ -1,0 +1,582 @@
+//! Rooms with their store, their clock and the shards' inboxes: what the shell
+//! adds to the core's decisions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use livegate_proto::client::room_message::Content;
+use livegate_proto::client::{Reply, Role, ServerFrame, Text, live_event, push, reply};
+use livegate_proto::code::Code;
+use livegate_proto::{Message, client as wire};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::live::Asker;
+use super::*;
+use crate::clock::{Clock, Moment, Unix};
+use crate::dispatch::{Dispatch, Input, SessionEvent};
+use crate::engine::{Engine, EngineConfig, Stepper};
+use crate::event::EndReason;
+use crate::id::{AppId, RoomId, RoomKey, SessionId, ShardId, UserId};
+use crate::telemetry::Metrics;
+
+const APP: AppId = AppId(7);
+
+#[tokio::test(start_paused = true)]
+async fn a_start_is_answered_and_told_when_it_is_recorded_and_not_before() {
+    let mut world = World::new();
+    let host = world.enter("demo", 1, "host");
+    world.start(&host, 1, "s1");
+    assert!(world.replies(0).is_empty());
+    assert!(live_events(&host).is_empty());
+    world.run();
+    world.settle().await;
+    let replies = world.replies(0);
+    assert_eq!(replies.len(), 1);
+    assert_eq!((replies[0].request_id, replies[0].code), (9, 0));
+    assert_eq!(live_events(&host), ["started"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_whose_guard_is_dropped_is_away_at_once_and_ends_after_the_grace() {
+    let mut world = World::new();
+    let viewer = world.enter("demo", 2, "viewer");
+    let host = world.enter("demo", 1, "host");
+    world.run();
+    world.start(&host, 1, "s1");
+    world.settle().await;
+    drop(host);
+    assert_eq!(live_events(&viewer), ["started", "away"]);
+    tokio::time::sleep(Duration::from_millis(9_990)).await;
+    assert_eq!(live_events(&viewer).len(), 2);
+    tokio::time::sleep(Duration::from_millis(110)).await;
+    assert_eq!(
+        live_events(&viewer),
+        ["started", "away", "ended host_crashed"]
+    );
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(live_events(&viewer).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standstill_of_the_process_is_given_back_before_a_host_is_judged() {
+    let mut world = World::new();
+    let viewer = world.enter("demo", 2, "viewer");
+    let host = world.enter("demo", 1, "host");
+    let task = world.run_store();
+    world.start(&host, 1, "s1");
+    world.outcomes().await;
+    drop(host);
+    world.rooms.tick(world.now());
+    // Nobody ticks: the machine sleeps.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    world.rooms.tick(world.now());
+    assert_eq!(live_events(&viewer), ["started", "away"]);
+    for _ in 0..99 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.rooms.tick(world.now());
+    }
+    assert_eq!(live_events(&viewer).len(), 2);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.rooms.tick(world.now());
+    world.outcomes().await;
+    assert_eq!(live_events(&viewer).len(), 3);
+    drop(task);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_live_waits_for_its_host_after_a_restart_and_then_ends() {
+    let mut world = World::new();
+    let host = world.enter("demo", 1, "host");
+    world.run();
+    world.start(&host, 1, "s1");
+    world.settle().await;
+    let live = host.membership.room().summary().live.unwrap().live_id;
+    let mut world = world.restart(host).await;
+    world.run();
+    let viewer = world.enter("demo", 2, "viewer");
+    let state = viewer.membership.room().summary().live.unwrap();
+    assert_eq!(
+        (state.live_id, state.phase),
+        (live, wire::LivePhase::Away.into())
+    );
+    tokio::time::sleep(Duration::from_millis(14_900)).await;
+    assert_eq!(live_events(&viewer), ["away"]);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(live_events(&viewer), ["away", "ended host_lost_in_restart"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_was_made_outlives_the_process_and_others_do_not() {
+    let mut world = World::new();
+    world.run();
+    world.create(Some("kept"), "owner").unwrap();
+    let passing = world.enter("passing", 1, "somebody");
+    world.settle().await;
+    let replies = world.replies(0);
+    let Some(reply::Body::CreateRoom(created)) = &replies[0].body else {
+        panic!("a room is created: {replies:?}");
+    };
+    assert_eq!(created.room_id, "kept");
+    let world = world.restart(passing).await;
+    let kept = world.rooms.get(&key("kept")).unwrap().summary();
+    assert_eq!(
+        (kept.owner_id.as_str(), kept.room_info),
+        ("owner", Bytes::from("info"))
+    );
+    assert!(world.rooms.get(&key("passing")).is_none());
+    let refused = world.create(Some("kept"), "owner").unwrap_err();
+    assert_eq!(refused.code, Code::ROOM_ALREADY_OWNED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destroyed_room_is_gone_for_its_members_the_registry_and_the_next_process() {
+    let mut world = World::new();
+    world.run();
+    world.create(Some("demo"), "owner").unwrap();
+    world.settle().await;
+    let owner = world.enter("demo", 1, "owner");
+    world.replies(0);
+    let room = Arc::clone(owner.membership.room());
+    let by = DestroyedBy::User(user("owner"), asker(1));
+    room.destroy(by, world.now()).unwrap();
+    world.settle().await;
+    let inputs = world.inputs(0);
+    let removed = inputs.iter().any(|input| {
+        matches!(input, Input::Event(id, SessionEvent::Removed(uid, _))
+            if *id == session(1) && *uid == room.uid())
+    });
+    assert!(removed, "{inputs:?}");
+    assert!(world.rooms.is_empty());
+    let world = world.restart(owner).await;
+    assert!(world.rooms.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn assigned_ids_are_the_gateways_own() {
+    let mut world = World::new();
+    world.run();
+    world.create(None, "owner").unwrap();
+    world.settle().await;
+    let Some(reply::Body::CreateRoom(created)) = &world.replies(0)[0].body else {
+        panic!("a room is created");
+    };
+    assert!(created.room_id.starts_with("@TGS#a"));
+    let refused = world.create(Some("@TGS#mine"), "owner").unwrap_err();
+    assert_eq!(refused.code, Code::BAD_ROOM_ID);
+    let refused = world.rooms.find_or_open(&key("@TGS#none"), world.now());
+    assert_eq!(refused.unwrap_err().code, Code::NO_ROOM);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_is_rung_once_until_it_has_everything() {
+    let world = World::new();
+    let one = world.enter("demo", 1, "a");
+    let room = Arc::clone(one.membership.room());
+    let cursor = room.subscribe(ShardId(0));
+    assert_eq!(cursor, one.seq);
+    world.inputs(0);
+    say(&room, 1, "one", world.now());
+    say(&room, 1, "two", world.now());
+    assert_eq!(rings(&world.inputs(0)), 1);
+    let mut run = Vec::new();
+    let taken = room.take(ShardId(0), cursor, 1, &mut run);
+    assert_eq!(
+        (taken.frames, taken.cursor, taken.head),
+        (1, cursor + 1, cursor + 2)
+    );
+    say(&room, 1, "three", world.now());
+    assert_eq!(rings(&world.inputs(0)), 0, "it knows that there is more");
+    let taken = room.take(ShardId(0), taken.cursor, usize::MAX, &mut run);
+    assert_eq!((taken.frames, taken.cursor), (2, taken.head));
+    say(&room, 1, "four", world.now());
+    assert_eq!(rings(&world.inputs(0)), 1);
+    assert_eq!(rings(&world.inputs(1)), 0, "nobody is there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_between_entering_and_subscribing_is_taken_and_rung() {
+    let world = World::new();
+    let one = world.enter("demo", 1, "a");
+    let room = Arc::clone(one.membership.room());
+    let other = SessionId::new(ShardId(1), 5, 1);
+    let entered = world.enter_as("demo", other, "b");
+    say(&room, 1, "between", world.now());
+    let cursor = room.subscribe(ShardId(1));
+    assert_eq!(cursor, entered.seq);
+    assert!(rings(&world.inputs(1)) >= 1);
+    let mut run = Vec::new();
+    room.take(ShardId(1), cursor, usize::MAX, &mut run);
+    say(&room, 1, "after", world.now());
+    assert_eq!(rings(&world.inputs(1)), 1, "the bell was heard");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_is_dropped_late_removes_nobody() {
+    let world = World::new();
+    let old = world.enter("demo", 1, "a");
+    let new = world.enter("demo", 1, "a");
+    drop(old);
+    assert_eq!(new.membership.room().online(), 1);
+    let room = Arc::clone(new.membership.room());
+    assert_eq!(room.kick(&user("a"), "", world.now()), 1);
+    let again = world.enter("demo", 1, "a");
+    drop(new);
+    assert_eq!(room.online(), 1);
+    again
+        .membership
+        .leave(LeaveCause::Left, world.now().instant, world.now());
+    assert_eq!(room.online(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_room_is_dropped_and_the_next_of_its_name_is_another() {
+    let mut world = World::new();
+    world.run();
+    let first = world.enter("demo", 1, "a");
+    let (uid, epoch) = (first.membership.room().uid(), first.epoch);
+    drop(first);
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    assert_eq!(world.rooms.len(), 1);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(world.rooms.is_empty());
+    let second = world.enter("demo", 1, "a");
+    assert_ne!(second.membership.room().uid(), uid);
+    assert_ne!(second.epoch, epoch);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_has_only_so_many_rooms() {
+    let world = World::with(RoomsConfig {
+        per_app: 2,
+        ..config()
+    });
+    let one = world.enter("one", 1, "a");
+    let _two = world.enter("two", 2, "a");
+    let refused = world.rooms.find_or_open(&key("three"), world.now());
+    assert_eq!(refused.unwrap_err().code, Code::ROOM_COUNT_LIMIT);
+    let by_backend = DestroyedBy::Backend;
+    let room = Arc::clone(one.membership.room());
+    room.destroy(by_backend, world.now()).unwrap();
+    assert!(world.rooms.find_or_open(&key("three"), world.now()).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rooms_with_a_live_are_listed_first_then_by_online_count() {
+    let mut world = World::new();
+    world.run();
+    let mut guards = Vec::new();
+    for (n, name) in (0..).zip(["a", "b", "b", "c", "c", "c", "d"]) {
+        guards.push(world.enter(name, 10 + n, &format!("u{n}")));
+    }
+    let host = world.enter("live", 1, "host");
+    world.start(&host, 1, "s1");
+    world.settle().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut listed = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = world.rooms.list(APP, 2, &cursor, world.now()).unwrap();
+        assert!(page.rooms.len() <= 2);
+        listed.extend(page.rooms.into_iter().map(|room| room.room_id));
+        cursor = page.next_cursor;
+        if cursor.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(listed, ["live", "c", "b", "a", "d"]);
+    let other = world.rooms.list(AppId(8), 20, "", world.now()).unwrap();
+    assert!(other.rooms.is_empty(), "rooms of another app");
+    let refused = world.rooms.list(APP, 2, "nonsense", world.now());
+    assert_eq!(refused.unwrap_err().code, Code::BAD_PARAMETER);
+    let lives = world.rooms.lives(APP, None, 10, world.now());
+    assert_eq!(lives.len(), 1);
+    let after = Some(lives[0].1.live);
+    assert!(world.rooms.lives(APP, after, 10, world.now()).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_backend_ends_a_live_and_hears_how_it_ended() {
+    let mut world = World::new();
+    world.run();
+    let host = world.enter("demo", 1, "host");
+    let room = Arc::clone(host.membership.room());
+    let refused = room.end_for_backend(None, world.now()).await.unwrap_err();
+    assert_eq!(refused.code, Code::NO_LIVE);
+    world.start(&host, 1, "s1");
+    world.settle().await;
+    let fact = room.end_for_backend(None, world.now()).await.unwrap();
+    assert_eq!(fact.reason, EndReason::BackendEnded);
+    let again = room.end_for_backend(Some(fact.live), world.now()).await;
+    assert_eq!(again.unwrap(), fact);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_is_refused_while_the_stores_queue_is_full_or_the_gateway_stops() {
+    let world = World::with_queue(0);
+    let host = world.enter("demo", 1, "host");
+    world.start(&host, 1, "s1");
+    assert_eq!(world.replies(0)[0].code, Code::OVERLOADED.0);
+    world.rooms.stop();
+    let args = StartLiveArgs {
+        asker: asker(1),
+        start_id: "s2".into(),
+        grace: None,
+    };
+    let refused = host.membership.room().start_live(args, world.now());
+    assert_eq!(refused.unwrap_err().code, Code::SHUTTING_DOWN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn history_gives_what_the_log_holds_to_members_only() {
+    let world = World::new();
+    let one = world.enter("demo", 1, "a");
+    let room = one.membership.room();
+    for text in ["one", "two", "three"] {
+        say(room, 1, text, world.now());
+    }
+    let history = room.history(session(1), one.seq, 2).unwrap();
+    assert_eq!(history.pushes.len(), 2);
+    assert_eq!(history.pushes[0].seq, one.seq + 1);
+    assert_eq!((history.head_seq, history.truncated), (one.seq + 3, false));
+    let refused = room.history(session(2), 0, 2).unwrap_err();
+    assert_eq!(refused.code, Code::NOT_IN_ROOM);
+}
+
+/// Rooms with all that they stand on.
+struct World {
+    rooms: Arc<Rooms>,
+    dispatch: Dispatch,
+    engine: Arc<Engine>,
+    clock: Clock,
+    dir: TempDir,
+    outcomes: Option<tokio::sync::mpsc::Receiver<crate::engine::Outcome>>,
+    stepper: Option<Stepper>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(config())
+    }
+
+    fn with(config: RoomsConfig) -> Self {
+        let dir = TempDir::new().unwrap();
+        let clock = Clock::simulated(Unix(1_700_000_000_000));
+        Self::open(config, dir, clock, EngineConfig::default().queue)
+    }
+
+    fn with_queue(queue: usize) -> Self {
+        let dir = TempDir::new().unwrap();
+        let clock = Clock::simulated(Unix(1_700_000_000_000));
+        Self::open(config(), dir, clock, queue)
+    }
+
+    fn open(config: RoomsConfig, dir: TempDir, clock: Clock, queue: usize) -> Self {
+        let engine = EngineConfig {
+            dir: dir.path().to_owned(),
+            queue,
+            ..EngineConfig::default()
+        };
+        let metrics = Metrics::new(2);
+        let (engine, mut recovered, outcomes, stepper) =
+            Engine::open_stepped(&engine, clock.clone(), Arc::clone(&metrics)).unwrap();
+        let engine = Arc::new(engine);
+        let dispatch = Dispatch::new(2);
+        let rooms = Rooms::new(
+            config,
+            dispatch.clone(),
+            Arc::clone(&engine),
+            clock.clone(),
+            metrics,
+        );
+        rooms.recover(&mut recovered, clock.now()).unwrap();
+        rooms.accepting(clock.now()).unwrap();
+        Self {
+            rooms,
+            dispatch,
+            engine,
+            clock,
+            dir,
+            outcomes: Some(outcomes),
+            stepper: Some(stepper),
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+        }
+    }
+
+    fn run_store(&mut self) -> tokio::task::JoinHandle<()> {
+        let stepper = self.stepper.take().unwrap();
+        self.tasks.spawn(stepper.run())
+    }
+
+    fn run(&mut self) {
+        self.run_store();
+        let outcomes = self.outcomes.take().unwrap();
+        let (rooms, clock) = (Arc::clone(&self.rooms), self.clock.clone());
+        let driver = driver::run(rooms, outcomes, clock, self.shutdown.clone());
+        self.tasks.spawn(driver);
+    }
+
+    /// Takes what the store says by hand, where no driver runs.
+    async fn outcomes(&mut self) {
+        let outcomes = self.outcomes.as_mut().unwrap();
+        let outcome = outcomes.recv().await.unwrap();
+        self.rooms.outcome(outcome, self.clock.now());
+    }
+
+    /// Lets what is under way come to its end.
+    async fn settle(&self) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    /// Kills the process as far as the store can tell, with `guards` still in
+    /// their rooms, and opens the next one.
+    async fn restart(self, guards: Entered) -> Self {
+        self.engine.close();
+        self.shutdown.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        drop(guards);
+        let Self {
+            rooms,
+            engine,
+            clock,
+            dir,
+            stepper,
+            outcomes,
+            ..
+        } = self;
+        drop((rooms, engine, stepper, outcomes));
+        Self::open(config(), dir, clock, EngineConfig::default().queue)
+    }
+
+    fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    fn enter(&self, room: &str, slot: u32, name: &str) -> Entered {
+        self.enter_as(room, session(slot), name)
+    }
+
+    fn enter_as(&self, room: &str, session: SessionId, name: &str) -> Entered {
+        let args = EnterArgs {
+            session,
+            user: user(name),
+            profile: Arc::default(),
+            role: Role::Viewer,
+            may_publish: None,
+        };
+        let room = self.rooms.find_or_open(&key(room), self.now()).unwrap();
+        room.enter(args, self.now()).unwrap()
+    }
+
+    fn start(&self, host: &Entered, slot: u32, start_id: &str) {
+        let args = StartLiveArgs {
+            asker: asker(slot),
+            start_id: start_id.into(),
+            grace: None,
+        };
+        let room = host.membership.room();
+        room.start_live(args, self.now()).unwrap();
+    }
+
+    fn create(&self, room: Option<&str>, owner: &str) -> Result<(), Refusal> {
+        let args = CreateArgs {
+            asker: asker(1),
+            owner: user(owner),
+            info: Bytes::from("info"),
+        };
+        let id = room.map(|id| RoomId::new(id).unwrap());
+        self.rooms.create(APP, id, args, self.now())
+    }
+
+    fn inputs(&self, shard: u16) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        self.dispatch.inbox(ShardId(shard)).take(&mut inputs);
+        inputs
+    }
+
+    fn replies(&self, shard: u16) -> Vec<Reply> {
+        let reply = |input| match input {
+            Input::Event(_, SessionEvent::Answered(reply)) => Some(*reply),
+            _ => None,
+        };
+        self.inputs(shard).into_iter().filter_map(reply).collect()
+    }
+}
+
+fn config() -> RoomsConfig {
+    RoomsConfig {
+        open_hosting: true,
+        ..RoomsConfig::default()
+    }
+}
+
+fn say(room: &Room, slot: u32, text: &str, now: Moment) {
+    let publish = Publish {
+        session: session(slot),
+        content: Content::Text(Text { text: text.into() }),
+        priority: wire::Priority::Normal,
+        message_id: "".into(),
+    };
+    assert_eq!(room.publish(publish, now).unwrap().drop_reason, "");
+}
+
+fn live_events(entered: &Entered) -> Vec<String> {
+    let room = entered.membership.room();
+    let pushes = room.read(|log| {
+        let frames = log.after(0).map(|entry| entry.frame.payload());
+        let frames: Vec<_> = frames.collect();
+        frames
+    });
+    let text = |frame: Bytes| {
+        let frame = ServerFrame::decode(frame).unwrap();
+        let Some(push::Body::Live(event)) = frame.pushes.into_iter().next()?.body else {
+            return None;
+        };
+        Some(match event.kind? {
+            live_event::Kind::Started(_) => "started".to_owned(),
+            live_event::Kind::Away(_) => "away".to_owned(),
+            live_event::Kind::Back(_) => "back".to_owned(),
+            live_event::Kind::Ended(ended) => {
+                let mut reasons = EndReason::ALL.into_iter();
+                let reason = reasons.find(|r| r.wire() == ended.reason());
+                format!("ended {}", reason.unwrap().as_str())
+            }
+        })
+    };
+    pushes.into_iter().filter_map(text).collect()
+}
+
+fn rings(inputs: &[Input]) -> usize {
+    let rings = inputs.iter();
+    rings
+        .filter(|input| matches!(input, Input::Ring(_)))
+        .count()
+}
+
+fn asker(slot: u32) -> Asker {
+    Asker {
+        session: session(slot),
+        request_id: 9,
+    }
+}
+
+fn key(room: &str) -> RoomKey {
+    RoomKey {
+        app: APP,
+        room: RoomId::new(room).unwrap(),
+    }
+}
+
+fn user(name: &str) -> UserId {
+    UserId::new(name).unwrap()
+}
+
+fn session(slot: u32) -> SessionId {
+    SessionId::new(ShardId(0), slot, 1)
+}

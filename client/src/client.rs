@@ -39,6 +39,10 @@ pub enum State {
 
 /// A handle of one logged-in user. Clones share the connection; when the last
 /// is dropped the client logs out.
+///
+/// Logging out leaves all rooms at once: a live that the user hosts ends. A
+/// process that is to come back to its live is killed, or loses its connection,
+/// but does not log out.
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -223,7 +227,8 @@ impl Client {
             .await
     }
 
-    /// Logs out, closes the connection and waits until that is done.
+    /// Logs out, closes the connection and waits until that is done. Ends the
+    /// user's live.
     pub async fn close(self) {
         let _ = self.commands.send(Command::Close).await;
         self.tasks.wait().await;

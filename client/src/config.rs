@@ -114,7 +114,7 @@ pub struct Limits {
     /// Further places for what is never skipped: lives, gifts, kicks, states.
     /// When they are taken too, the client stops reading. Default 256.
     pub events_reserve: usize,
-    /// Requests in flight. Default 128.
+    /// Requests in flight. Default 32, what a gateway takes by default.
     pub requests: usize,
     /// Pushes of one room held back while its gap is being filled.
     /// Default 1,024.
@@ -134,7 +134,7 @@ impl Default for Limits {
         Self {
             events: 1024,
             events_reserve: 256,
-            requests: 128,
+            requests: 32,
             held_pushes: 1024,
             fill: 1000,
             request_timeout: Duration::from_secs(10),

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use livegate_proto::close;
 use tokio::io::{AsyncRead, AsyncWrite, Join, ReadBuf, join};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -103,12 +102,10 @@ impl Link {
         };
         let code = i32::try_from(closed.error_code.into_inner()).ok()?;
         // Codes outside the table's bands are not of this contract.
-        ((3000..4000).contains(&code) && close::retry(code) != close::Retry::Later).then(|| {
-            Disconnect::Closed {
-                code,
-                reason: String::from_utf8_lossy(&closed.reason).into_owned(),
-                retry_after: Duration::ZERO,
-            }
+        (3000..4000).contains(&code).then(|| Disconnect::Closed {
+            code,
+            reason: String::from_utf8_lossy(&closed.reason).into_owned(),
+            retry_after: Duration::ZERO,
         })
     }
 

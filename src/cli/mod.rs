@@ -14,9 +14,16 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+mod connect;
+mod entering;
 pub mod exit;
+mod host;
+mod interrupt;
 pub mod print;
+mod show;
+mod typed;
 mod usersig;
+mod watch;
 
 /// Self-hosted signaling access server for live rooms.
 #[derive(Debug, Parser)]
@@ -28,7 +35,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Host(host::Args),
     Usersig(usersig::Args),
+    Watch(watch::Args),
 }
 
 /// Runs the command that `args` name (the first is the program's own name)
@@ -42,8 +51,18 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(command: Command) -> ExitCode {
     match command {
+        Command::Host(args) => host::run(&args),
         Command::Usersig(args) => usersig::run(args),
+        Command::Watch(args) => watch::run(&args),
     }
+}
+
+/// Runs a client's command to its end on this thread.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(work)
 }
 
 /// Prints what clap has to say: help and version are answers, all else is a

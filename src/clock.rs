@@ -183,7 +183,7 @@ pub mod span {
         format!("{}{unit}", millis / length)
     }
 
-    /// For serde: writes [`format`].
+    /// For serde: writes [`format()`].
     ///
     /// # Errors
     /// The serializer's.

@@ -294,6 +294,7 @@ fn dialing(config: &Config) -> Result<Connector, TlsError> {
         addr: config.addr.clone(),
         server_name: config.server_name.clone(),
         bind: None,
+        receive_buffer: None,
     };
     Ok(Connector::dialing(Arc::new(dialer), target))
 }

@@ -80,6 +80,10 @@ pub struct Target {
     pub server_name: Option<String>,
     /// Local address to dial from; by default the system's choice.
     pub bind: Option<IpAddr>,
+    /// Bytes of the kernel's receive buffer on TCP; by default the system's
+    /// choice. A small one shows early what becomes of a client that does not
+    /// read.
+    pub receive_buffer: Option<u32>,
 }
 
 impl Target {
@@ -89,6 +93,7 @@ impl Target {
             addr: addr.into(),
             server_name: None,
             bind: None,
+            receive_buffer: None,
         }
     }
 
@@ -162,7 +167,7 @@ impl Dialer {
         );
         let attempts = plan
             .iter()
-            .map(|attempt| self.attempt(*attempt, target.bind, &host, name.clone()))
+            .map(|attempt| self.attempt(*attempt, target, &host, name.clone()))
             .collect();
         match race(attempts, self.config.head_start).await {
             Ok((place, link)) => {
@@ -197,14 +202,14 @@ impl Dialer {
     async fn attempt(
         &self,
         attempt: Attempt,
-        bind: Option<IpAddr>,
+        target: &Target,
         host: &str,
         name: ServerName<'static>,
     ) -> Result<Link, AttemptError> {
         let Attempt { transport, addr } = attempt;
         let opened = match transport {
-            Transport::Quic => self.quic(addr, bind, host).await,
-            Transport::Tls | Transport::Other => self.tls(addr, bind, name).await,
+            Transport::Quic => self.quic(addr, target.bind, host).await,
+            Transport::Tls | Transport::Other => self.tls(addr, target, name).await,
         };
         opened.map_err(|source| AttemptError {
             transport,
@@ -216,10 +221,10 @@ impl Dialer {
     async fn tls(
         &self,
         addr: SocketAddr,
-        bind: Option<IpAddr>,
+        target: &Target,
         name: ServerName<'static>,
     ) -> io::Result<Link> {
-        let tcp = tcp(addr, bind).await?;
+        let tcp = tcp(addr, target).await?;
         // Without it delayed acknowledgements hold up every login.
         tcp.set_nodelay(true)?;
         let connector = TlsConnector::from(Arc::clone(&self.tls));
@@ -276,13 +281,16 @@ async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, DialError> {
     Ok(addrs)
 }
 
-async fn tcp(addr: SocketAddr, bind: Option<IpAddr>) -> io::Result<TcpStream> {
+async fn tcp(addr: SocketAddr, target: &Target) -> io::Result<TcpStream> {
     let socket = match addr {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    if let Some(ip) = bind {
+    if let Some(ip) = target.bind {
         socket.bind((ip, 0).into())?;
+    }
+    if let Some(bytes) = target.receive_buffer {
+        socket.set_recv_buffer_size(bytes)?;
     }
     socket.connect(addr).await
 }

@@ -1,11 +1,12 @@
 //! API keys: who may call.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::{hmac, rand};
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
 use super::config::BackendConfig;
@@ -16,59 +17,34 @@ const KEY_LENGTH: std::ops::RangeInclusive<usize> = 16..=256;
 /// Most API keys.
 const MAX_KEYS: usize = 16;
 
-/// An API key as configured. Never shown: neither in `Debug` nor in a printed
-/// configuration.
-#[derive(Clone)]
-pub struct ApiKey(SecretString);
+/// Bytes of a key file that are read: more is no key.
+const MAX_KEY_FILE: u64 = 4096;
 
-impl ApiKey {
-    /// Takes a key as it is; [`ApiKeys::load`] checks it.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into().into())
-    }
-}
-
-impl PartialEq for ApiKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.expose_secret() == other.0.expose_secret()
-    }
-}
-
-impl fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ApiKey(hidden)")
-    }
-}
-
-impl<'de> Deserialize<'de> for ApiKey {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        String::deserialize(input).map(Self::new)
-    }
-}
-
-impl Serialize for ApiKey {
-    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        out.serialize_str("(hidden)")
-    }
-}
-
-/// Why the configured keys cannot be used.
+/// An API key of the configuration that cannot be used.
 #[derive(Debug, Error)]
-pub enum BadKeys {
-    /// A file cannot be read.
-    #[error("`api_key_files`: {path} cannot be read")]
-    Unreadable {
+#[error("{key}: {problem}")]
+pub struct BadApiKey {
+    /// Its path in the section, such as `api_keys[1]`. Never the key itself.
+    pub key: String,
+    /// What is wrong with it.
+    #[source]
+    pub problem: KeyProblem,
+}
+
+/// What is wrong with an API key.
+#[derive(Debug, Error)]
+pub enum KeyProblem {
+    /// Its file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
         /// Which.
         path: PathBuf,
-        /// Why.
-        source: std::io::Error,
+        /// Why not.
+        source: io::Error,
     },
-    /// A key breaks its bounds.
-    #[error("{origin}: an API key is 16 to 256 visible ASCII characters")]
-    Malformed {
-        /// Where the key is from; never the key.
-        origin: String,
-    },
+    /// It breaks its bounds.
+    #[error("an API key is 16 to 256 visible ASCII characters")]
+    Malformed,
     /// There are more than anybody needs.
     #[error("more than {MAX_KEYS} API keys")]
     TooMany,
@@ -85,39 +61,39 @@ pub struct ApiKeys {
 }
 
 impl ApiKeys {
-    /// Reads the keys of `config` and of the files it names.
+    /// Reads the keys of `config` and of the files it names, whose paths are
+    /// relative to `base`.
     ///
     /// # Errors
     /// The first key that cannot be read or used.
-    pub fn load(config: &BackendConfig) -> Result<Self, BadKeys> {
-        let mut keys = Vec::new();
-        for (n, key) in config.api_keys.iter().enumerate() {
-            keys.push((format!("`api_keys[{n}]`"), key.clone()));
-        }
-        for path in &config.api_key_files {
-            let text = std::fs::read_to_string(path).map_err(|source| BadKeys::Unreadable {
-                path: path.clone(),
-                source,
-            })?;
-            keys.push((
-                format!("`api_key_files`: {}", path.display()),
-                ApiKey::new(text.trim()),
-            ));
-        }
-        if keys.len() > MAX_KEYS {
-            return Err(BadKeys::TooMany);
-        }
+    pub fn open(config: &BackendConfig, base: &Path) -> Result<Self, BadApiKey> {
         let secret = hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new())
             .expect("the system gives random bytes");
-        let mut accepted = Vec::with_capacity(keys.len());
-        for (origin, key) in keys {
-            let key = key.0.expose_secret();
-            if !KEY_LENGTH.contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
-                return Err(BadKeys::Malformed { origin });
-            }
-            accepted.push(hmac::sign(&secret, key.as_bytes()));
+        let mut keys = Self {
+            secret,
+            accepted: Vec::new(),
+        };
+        for (n, key) in config.api_keys.iter().enumerate() {
+            let taken = keys.take(key.secret());
+            taken.map_err(|problem| bad(format!("api_keys[{n}]"), problem))?;
         }
-        Ok(Self { secret, accepted })
+        for (n, path) in config.api_key_files.iter().enumerate() {
+            let taken = read(&base.join(path)).and_then(|key| keys.take(&key));
+            taken.map_err(|problem| bad(format!("api_key_files[{n}]"), problem))?;
+        }
+        Ok(keys)
+    }
+
+    fn take(&mut self, key: &SecretString) -> Result<(), KeyProblem> {
+        let key = key.expose_secret();
+        if !KEY_LENGTH.contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(KeyProblem::Malformed);
+        }
+        if self.accepted.len() == MAX_KEYS {
+            return Err(KeyProblem::TooMany);
+        }
+        self.accepted.push(hmac::sign(&self.secret, key.as_bytes()));
+        Ok(())
     }
 
     /// Whether `presented` is one of the keys. Looks at all of them, whichever
@@ -137,6 +113,22 @@ impl ApiKeys {
     }
 }
 
+fn bad(key: String, problem: KeyProblem) -> BadApiKey {
+    BadApiKey { key, problem }
+}
+
+fn read(path: &Path) -> Result<SecretString, KeyProblem> {
+    let failed = |source| KeyProblem::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = String::new();
+    let file = File::open(path).map_err(failed)?;
+    let mut start = file.take(MAX_KEY_FILE);
+    start.read_to_string(&mut text).map_err(failed)?;
+    Ok(text.trim().into())
+}
+
 impl fmt::Debug for ApiKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ApiKeys({})", self.accepted.len())
@@ -146,20 +138,25 @@ impl fmt::Debug for ApiKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::SecretText;
 
     const OLD: &str = "an-old-key-of-16+";
     const NEW: &str = "a-new-key-of-16-characters";
 
     fn config(keys: &[&str]) -> BackendConfig {
         BackendConfig {
-            api_keys: keys.iter().copied().map(ApiKey::new).collect(),
+            api_keys: keys.iter().copied().map(SecretText::new).collect(),
             ..BackendConfig::default()
         }
     }
 
+    fn open(keys: &[&str]) -> Result<ApiKeys, BadApiKey> {
+        ApiKeys::open(&config(keys), Path::new(""))
+    }
+
     #[test]
     fn while_keys_change_both_are_accepted() {
-        let keys = ApiKeys::load(&config(&[OLD, NEW])).unwrap();
+        let keys = open(&[OLD, NEW]).unwrap();
         assert!(keys.accept(OLD.as_bytes()));
         assert!(keys.accept(NEW.as_bytes()));
         assert!(!keys.accept(b"another-key-of-16-chars"));
@@ -168,32 +165,29 @@ mod tests {
 
     #[test]
     fn without_keys_nobody_is_accepted() {
-        let keys = ApiKeys::load(&config(&[])).unwrap();
+        let keys = open(&[]).unwrap();
         assert!(keys.is_empty());
         assert!(!keys.accept(b""));
     }
 
     #[test]
-    fn a_key_from_a_file_is_trimmed() {
+    fn a_key_from_a_file_beside_the_configuration_is_trimmed() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("key");
-        std::fs::write(&path, format!("{NEW}\n")).unwrap();
+        std::fs::write(dir.path().join("key"), format!("{NEW}\n")).unwrap();
         let mut config = config(&[]);
-        config.api_key_files.push(path);
-        assert!(ApiKeys::load(&config).unwrap().accept(NEW.as_bytes()));
+        config.api_key_files.push("key".into());
+        let keys = ApiKeys::open(&config, dir.path()).unwrap();
+        assert!(keys.accept(NEW.as_bytes()));
     }
 
     #[test]
-    fn a_short_key_is_refused_by_its_place() {
-        let refused = ApiKeys::load(&config(&[NEW, "short"])).unwrap_err();
-        assert!(refused.to_string().contains("api_keys[1]"));
+    fn a_key_that_cannot_be_used_is_told_by_its_place() {
+        let refused = open(&[NEW, "short"]).unwrap_err();
+        assert_eq!(refused.key, "api_keys[1]");
         assert!(!refused.to_string().contains("short"));
-    }
-
-    #[test]
-    fn a_key_is_never_shown() {
-        let config = config(&[NEW]);
-        assert!(!format!("{config:?}").contains(NEW));
-        assert!(!serde_json::to_string(&config).unwrap().contains(NEW));
+        let mut config = config(&[]);
+        config.api_key_files.push("nowhere".into());
+        let refused = ApiKeys::open(&config, Path::new("")).unwrap_err();
+        assert_eq!(refused.key, "api_key_files[0]");
     }
 }

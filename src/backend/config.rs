@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::auth::ApiKey;
+use crate::auth::SecretText;
 
 /// The internal port: gRPC for business backends, health and metrics.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -21,8 +21,9 @@ pub struct BackendConfig {
     /// API keys that business backends may call with, 16 to 256 visible ASCII
     /// characters each. Several, so that they can be changed one after another.
     /// None, here and in the files: every call is refused.
-    pub api_keys: Vec<ApiKey>,
-    /// Files that hold one API key each; white space around it is ignored.
+    pub api_keys: Vec<SecretText>,
+    /// Files that hold one API key each, relative to the configuration file;
+    /// white space around a key is ignored.
     pub api_key_files: Vec<PathBuf>,
     /// Most connections at a time; more wait to be accepted.
     pub max_connections: usize,
@@ -59,38 +60,37 @@ impl Default for BackendConfig {
     }
 }
 
-/// Why the settings of the internal port cannot be used.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum BackendConfigError {
-    /// Other machines would reach a port without TLS.
-    #[error(
-        "`bind` is {0}, which other machines reach, and the internal port has no TLS: \
-         bind a loopback address, or set `allow_plain_remote = true` if the network is trusted"
-    )]
-    Remote(SocketAddr),
-    /// A limit or deadline of 0 would let nothing through.
-    #[error("`{0}` is 0: at least 1 is needed")]
-    Zero(&'static str),
+/// A value that parses but cannot work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{key} {problem}")]
+pub struct BadBackendConfig {
+    /// The key, relative to the section.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub problem: &'static str,
 }
+
+const REMOTE: &str = "is an address that other machines reach, and this port has no TLS: \
+     bind a loopback address, or set allow_plain_remote = true where the network is trusted";
 
 impl BackendConfig {
     /// Checks the settings before anything is bound.
     ///
     /// # Errors
-    /// The first setting that cannot be used.
-    pub fn validate(&self) -> Result<(), BackendConfigError> {
-        if !self.bind.ip().is_loopback() && !self.allow_plain_remote {
-            return Err(BackendConfigError::Remote(self.bind));
-        }
-        let limits = [
-            ("max_connections", self.max_connections == 0),
-            ("max_streams", self.max_streams == 0),
-            ("max_body_bytes", self.max_body_bytes == 0),
-            ("header_deadline", self.header_deadline.is_zero()),
-            ("request_deadline", self.request_deadline.is_zero()),
+    /// [`BadBackendConfig`] names the first key that cannot be used.
+    pub fn validate(&self) -> Result<(), BadBackendConfig> {
+        let zero = "must not be 0";
+        let near = self.bind.ip().is_loopback() || self.allow_plain_remote;
+        let rules = [
+            ("bind", near, REMOTE),
+            ("max_connections", self.max_connections > 0, zero),
+            ("max_streams", self.max_streams > 0, zero),
+            ("max_body_bytes", self.max_body_bytes > 0, zero),
+            ("header_deadline", !self.header_deadline.is_zero(), zero),
+            ("request_deadline", !self.request_deadline.is_zero(), zero),
         ];
-        match limits.into_iter().find(|(_, zero)| *zero) {
-            Some((name, _)) => Err(BackendConfigError::Zero(name)),
+        match rules.iter().find(|(_, holds, _)| !holds) {
+            Some(&(key, _, problem)) => Err(BadBackendConfig { key, problem }),
             None => Ok(()),
         }
     }
@@ -105,10 +105,7 @@ mod tests {
         let mut config = BackendConfig::default();
         assert_eq!(config.validate(), Ok(()));
         config.bind = "0.0.0.0:7080".parse().unwrap();
-        assert_eq!(
-            config.validate(),
-            Err(BackendConfigError::Remote(config.bind))
-        );
+        assert_eq!(config.validate().unwrap_err().key, "bind");
         config.allow_plain_remote = true;
         assert_eq!(config.validate(), Ok(()));
     }
@@ -119,9 +116,13 @@ mod tests {
             max_streams: 0,
             ..BackendConfig::default()
         };
-        assert_eq!(
-            config.validate(),
-            Err(BackendConfigError::Zero("max_streams"))
-        );
+        assert_eq!(config.validate().unwrap_err().key, "max_streams");
+    }
+
+    #[test]
+    fn defaults_are_written_and_read_alike() {
+        let defaults = BackendConfig::default();
+        let text = toml::to_string(&defaults).unwrap();
+        assert_eq!(toml::from_str::<BackendConfig>(&text).unwrap(), defaults);
     }
 }

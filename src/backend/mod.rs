@@ -24,8 +24,8 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{ApiKey, ApiKeys, BadKeys};
-pub use config::{BackendConfig, BackendConfigError};
+pub use auth::{ApiKeys, BadApiKey, KeyProblem};
+pub use config::{BackendConfig, BadBackendConfig};
 pub use grpc::BackendActions;
 pub use port::{InternalPort, NotBound};
 pub use routes::{Doors, routes};

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use super::config::{BackendConfig, BackendConfigError};
+use super::config::{BackendConfig, BadBackendConfig};
 
 /// How long to wait after the system gave no socket.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(200);
@@ -39,7 +39,7 @@ const MAX_HEAD: usize = 16 << 10;
 pub enum NotBound {
     /// The settings do not allow it.
     #[error(transparent)]
-    Config(#[from] BackendConfigError),
+    Config(#[from] BadBackendConfig),
     /// The system refuses the address.
     #[error("the internal port cannot listen on {address}")]
     Address {

@@ -1,5 +1,6 @@
 //! The port from outside: real sockets, pretended actions.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tonic::transport::Channel;
 
 use super::*;
 use crate::actions::command::{EndLive, Kick, ListLives, PushToRoom, PushToUser};
+use crate::auth::SecretText;
 use crate::id::RoomKey;
 use crate::rooms::refusal::Refusal;
 use crate::telemetry::{Health, Metrics};
@@ -68,7 +70,7 @@ struct Running {
 async fn running(change: impl FnOnce(&mut BackendConfig)) -> Running {
     let mut config = BackendConfig {
         bind: "127.0.0.1:0".parse().unwrap(),
-        api_keys: vec![ApiKey::new("another-key-of-16-chars"), ApiKey::new(KEY)],
+        api_keys: ["another-key-of-16-chars", KEY].map(SecretText::new).into(),
         ..BackendConfig::default()
     };
     change(&mut config);
@@ -76,7 +78,7 @@ async fn running(change: impl FnOnce(&mut BackendConfig)) -> Running {
     let (health, metrics) = (Arc::<Health>::default(), Metrics::new(1));
     let routes = routes(Doors {
         actions: Arc::new(Pretended),
-        keys: Arc::new(ApiKeys::load(&config).unwrap()),
+        keys: Arc::new(ApiKeys::open(&config, Path::new("")).unwrap()),
         metrics: Arc::clone(&metrics),
         health: Arc::clone(&health),
         max_body_bytes: config.max_body_bytes,

@@ -1,0 +1,271 @@
+//! What is done with a fuzzer's bytes, and what must hold then.
+//!
+//! Used by libFuzzer (`fuzz_targets/`) and, without a fuzzer, by
+//! `tests/fuzz_smoke.rs`. A body panics when something does not hold.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use livegate::auth::{AppConfig, AuthConfig, KeyRing, SecretText};
+use livegate::clock::{Instant, Moment, Unix};
+use livegate::id::{AppId, SessionId, ShardId, UserId, UserKey};
+use livegate::session::{
+    Action, Identity, Opening, Prelogin, PreloginStep, Session, SessionConfig,
+};
+use livegate::shard::tls::{MAX_RETAINED, Tls};
+use livegate_proto::Message as _;
+use livegate_proto::client::{ClientFrame, Platform};
+use livegate_proto::codec::{self, MAX_CLIENT_FRAME, Split};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
+
+/// The app whose key the bodies know.
+pub const APP: AppId = AppId(1_400_000_000);
+/// The time that it is for them.
+pub const NOW: Unix = Unix(1_800_000_000_000);
+
+/// Framing: what is split off is what was there, within the limit; what
+/// decodes encodes again to something that decodes to the same.
+pub fn frame(data: &[u8]) {
+    let mut rest = data;
+    while let Ok(Split::Frame { end }) = codec::split(rest, MAX_CLIENT_FRAME) {
+        assert!(end <= rest.len() && end <= MAX_CLIENT_FRAME + codec::PREFIX_LEN);
+        if let Ok(frame) = codec::decode::<ClientFrame>(&rest[codec::PREFIX_LEN..end]) {
+            let again = codec::decode::<ClientFrame>(&frame.encode_to_vec());
+            assert_eq!(again.as_ref(), Ok(&frame));
+        }
+        rest = &rest[end..];
+    }
+}
+
+/// Before login: few frames are answered, and a connection is refused or goes
+/// on; nobody is logged in by bytes alone.
+pub fn prelogin(data: &[u8]) {
+    let mut state = Prelogin::default();
+    for body in data.chunks(600).take(16) {
+        match state.on_frame(body, NOW) {
+            PreloginStep::Quiet | PreloginStep::Pong(_) => {}
+            PreloginStep::Login(login, request_id) => {
+                assert!(request_id != 0);
+                let ring = ring();
+                let app = AppId(login.sdk_app_id);
+                let verdict = ring.verify(app, Some(&login.user_id), &login.user_sig, NOW);
+                assert!(verdict.is_err(), "bytes of a fuzzer made a signature");
+            }
+            PreloginStep::Refuse { .. } => return,
+        }
+    }
+}
+
+/// After login: whatever is said, what waits is bounded, and a closed session
+/// says nothing more.
+pub fn session(data: &[u8]) {
+    let config = Arc::new(SessionConfig::default());
+    let identity = Identity {
+        id: SessionId::new(ShardId(0), 1, 1),
+        key: UserKey {
+            app: APP,
+            user: UserId::new("fuzzer").expect("a plain name"),
+        },
+        platform: Platform::Linux,
+        profile: Arc::default(),
+        sig_expires: NOW + Duration::from_secs(3600),
+        privileges: None,
+    };
+    let opening = Opening {
+        request_id: 1,
+        jitter: 7,
+    };
+    let mut now = Moment {
+        instant: Instant::from_millis(1000),
+        unix: NOW,
+    };
+    let (mut session, _) = Session::new(identity, opening, Arc::clone(&config), now);
+    let mut rest = data;
+    while let Some((len, body)) = rest.split_first() {
+        let end = usize::from(*len).min(body.len());
+        let closed = session.is_closed();
+        let actions = session.on_frame(&body[..end], now);
+        assert!(!closed || actions.is_empty(), "spoke after its end");
+        let ends = actions
+            .iter()
+            .position(|a| matches!(a, Action::Close { .. }));
+        assert!(
+            ends.is_none_or(|at| at + 1 == actions.len()),
+            "went on after its end"
+        );
+        assert!(session.in_flight() <= config.max_in_flight);
+        now = now + Duration::from_millis(u64::from(*len));
+        if session.deadline() <= now.instant {
+            session.on_deadline(now);
+        }
+        rest = &body[end..];
+    }
+}
+
+/// Signatures: text that was not issued is never accepted, for anybody.
+pub fn signature(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    assert!(ring().verify(APP, None, &text, NOW).is_err());
+    assert!(
+        ring()
+            .verify(APP, Some("administrator"), &text, NOW)
+            .is_err()
+    );
+}
+
+/// TLS before the handshake: a stranger's first bytes, cut anyhow.
+pub fn hello(data: &[u8]) {
+    let Some((cut, bytes)) = data.split_first() else {
+        return;
+    };
+    let mut tls = Tls::new(Arc::clone(&pair().0)).expect("a good configuration");
+    let (mut plain, mut out) = (Vec::new(), Vec::new());
+    for piece in bytes.chunks(usize::from(*cut) + 1) {
+        if tls
+            .receive(&mut piece.to_vec(), &mut plain, &mut out)
+            .is_err()
+        {
+            break;
+        }
+        assert!(tls.retained_len() <= MAX_RETAINED);
+        assert!(
+            tls.seal(b"early", &mut out).is_err(),
+            "spoke before the handshake"
+        );
+    }
+    assert!(plain.is_empty(), "strangers' bytes were taken for data");
+}
+
+/// TLS after the handshake: data, key updates and garbage, cut anyhow, with
+/// writes in between. While nothing was garbled, all data arrives in order.
+pub fn record(data: &[u8]) {
+    let (mut client, mut server) = connected();
+    let (mut sent, mut heard) = (Vec::new(), Vec::new());
+    let mut wire = Vec::new();
+    let mut garbled = false;
+    for pair in data.chunks_exact(2).take(200) {
+        let (what, size) = (pair[0] % 5, pair[1]);
+        match what {
+            0 => {
+                let text = vec![size; usize::from(size)];
+                client.writer().write_all(&text).expect("a buffer takes it");
+                sent.extend(text);
+            }
+            1 if client.refresh_traffic_keys().is_err() => return,
+            1 => {}
+            2 => {
+                // A piece arrives.
+                flush(&mut client, &mut wire);
+                let piece = wire.len().min(usize::from(size));
+                let mut piece: Vec<u8> = wire.drain(..piece).collect();
+                if server
+                    .receive(&mut piece, &mut heard, &mut Vec::new())
+                    .is_err()
+                {
+                    assert!(garbled, "sound bytes were refused");
+                    return;
+                }
+            }
+            3 => {
+                let mut out = Vec::new();
+                if server.seal(&vec![1; usize::from(size)], &mut out).is_err() {
+                    return;
+                }
+                hear(&mut client, &out);
+            }
+            _ => {
+                flush(&mut client, &mut wire);
+                if let Some(byte) = wire.last_mut().filter(|_| size > 250) {
+                    *byte ^= size;
+                    garbled = true;
+                }
+            }
+        }
+        assert!(server.retained_len() <= MAX_RETAINED);
+    }
+    flush(&mut client, &mut wire);
+    if server
+        .receive(&mut wire, &mut heard, &mut Vec::new())
+        .is_ok()
+        && !garbled
+    {
+        assert_eq!(heard, sent);
+    }
+}
+
+fn flush(client: &mut ClientConnection, wire: &mut Vec<u8>) {
+    while client.wants_write() {
+        client.write_tls(wire).expect("a Vec takes everything");
+    }
+}
+
+fn hear(client: &mut ClientConnection, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        client
+            .read_tls(&mut bytes)
+            .expect("a slice gives everything");
+        client.process_new_packets().expect("the server speaks TLS");
+        let _ = client.reader().read_to_end(&mut Vec::new());
+    }
+}
+
+/// A pair after its handshake.
+fn connected() -> (ClientConnection, Tls) {
+    let (server, client) = pair();
+    let name = "localhost".try_into().expect("a plain name");
+    let mut client = ClientConnection::new(Arc::clone(client), name).expect("a good configuration");
+    let mut server = Tls::new(Arc::clone(server)).expect("a good configuration");
+    for _ in 0..4 {
+        let (mut there, mut back) = (Vec::new(), Vec::new());
+        flush(&mut client, &mut there);
+        let heard = server.receive(&mut there, &mut Vec::new(), &mut back);
+        heard.expect("the client speaks TLS");
+        hear(&mut client, &back);
+    }
+    assert!(server.is_established() && !client.is_handshaking());
+    (client, server)
+}
+
+fn pair() -> &'static (Arc<ServerConfig>, Arc<ClientConfig>) {
+    static PAIR: OnceLock<(Arc<ServerConfig>, Arc<ClientConfig>)> = OnceLock::new();
+    PAIR.get_or_init(|| {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
+        let made = made.expect("the system gives random bytes");
+        let der = made.cert.der().clone();
+        let key = made.signing_key.serialize_der();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3 is built in")
+            .with_no_client_auth()
+            .with_single_cert(vec![der.clone()], key.try_into().expect("PKCS #8"))
+            .expect("the key fits the certificate");
+        let mut roots = RootCertStore::empty();
+        roots.add(der).expect("a certificate");
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3 is built in")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        (Arc::new(server), Arc::new(client))
+    })
+}
+
+/// A key that nobody signs with here.
+fn ring() -> &'static KeyRing {
+    static RING: OnceLock<KeyRing> = OnceLock::new();
+    RING.get_or_init(|| {
+        let app = AppConfig {
+            sdk_app_id: APP.0,
+            keys: vec![SecretText::new("f".repeat(64))],
+            ..AppConfig::default()
+        };
+        let config = AuthConfig {
+            apps: vec![app],
+            ..AuthConfig::default()
+        };
+        KeyRing::open(&config, Path::new("")).expect("one good key")
+    })
+}

@@ -1,0 +1,57 @@
+//! The load generator's clock: microseconds since one base that all threads
+//! share.
+//!
+//! Latency is receive time minus the intended send time that the payload
+//! carries, so both must be read from the same base. [`Clock`] is that base,
+//! copied into every thread.
+
+use std::time::{Duration, Instant};
+
+/// Microseconds since the base of a [`Clock`].
+pub(crate) type Micros = u64;
+
+/// A monotonic clock with a base of its own; copies share the base.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    base: Instant,
+    unix_ms: u64,
+}
+
+#[allow(clippy::disallowed_methods)]
+impl Clock {
+    /// Starts now.
+    pub(crate) fn start() -> Self {
+        let unix = std::time::SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap_or_default();
+        Self {
+            base: Instant::now(),
+            unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Microseconds since the base.
+    pub(crate) fn now(&self) -> Micros {
+        micros(self.base.elapsed())
+    }
+
+    /// The instant `at` as tokio's timers take it.
+    pub(crate) fn deadline(&self, at: Micros) -> tokio::time::Instant {
+        (self.base + Duration::from_micros(at)).into()
+    }
+
+    /// Wall-clock milliseconds since 1970, as the base saw it plus what passed.
+    pub(crate) fn unix_ms(&self) -> u64 {
+        self.unix_ms + self.now() / 1_000
+    }
+
+    /// Whole seconds since 1970.
+    pub(crate) fn unix(&self) -> u64 {
+        self.unix_ms() / 1_000
+    }
+}
+
+/// A duration in whole microseconds.
+pub(crate) fn micros(duration: Duration) -> Micros {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

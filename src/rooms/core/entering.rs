@@ -5,7 +5,8 @@ use std::sync::Arc;
 use livegate_proto::client::{self as wire, AwayCause, LeaveReason, Role, push};
 use livegate_proto::code::Code;
 
-use super::{Core, Out, Standing, hash};
+use super::telling::hash;
+use super::{Core, Out, Standing};
 use crate::clock::{Instant, Moment};
 use crate::dispatch::SessionEvent;
 use crate::event::EndReason;

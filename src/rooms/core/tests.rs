@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use livegate_proto::Message;
 use livegate_proto::client::room_message::Content;
-use livegate_proto::client::{LeaveReason, LivePhase, Priority, live_event};
+use livegate_proto::client::{
+    self as wire, LeaveReason, LivePhase, Priority, Push, ServerFrame, live_event, push,
+};
 use proptest::prelude::*;
 
 use super::*;
 use crate::clock::Unix;
+use crate::dispatch::Class;
 use crate::event::EndReason;
-use crate::id::AppId;
+use crate::id::{AppId, UserId};
 use crate::rooms::live::CommitResult;
 
 #[test]

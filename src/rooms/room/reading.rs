@@ -1,0 +1,65 @@
+//! What a room shows to who asks.
+
+use livegate_proto::Encoded;
+use livegate_proto::client::{self as wire, Push, ServerFrame};
+
+use super::Room;
+use crate::clock::Moment;
+use crate::id::SessionId;
+use crate::rooms::core::{LiveReport, RoomReport};
+use crate::rooms::refusal::Refusal;
+
+impl Room {
+    /// As lists show it.
+    pub fn summary(&self) -> wire::RoomSummary {
+        self.inner.lock().core.summary()
+    }
+
+    /// As the backend sees it.
+    pub fn report(&self) -> RoomReport {
+        self.inner.lock().core.report()
+    }
+
+    /// Its live that is recorded and has not ended.
+    pub fn live_report(&self, now: Moment) -> Option<LiveReport> {
+        self.inner.lock().core.live_report(now)
+    }
+
+    /// Up to `limit` members after `cursor` (empty: from the first), in the
+    /// order of entering.
+    ///
+    /// # Errors
+    /// [`Code::BAD_PARAMETER`] for a cursor that was not given out.
+    pub fn members(&self, limit: u32, cursor: &str) -> Result<wire::MembersReply, Refusal> {
+        self.inner.lock().core.page(limit, cursor)
+    }
+
+    /// Up to `limit` pushes after the seq `after` that the log still holds.
+    ///
+    /// # Errors
+    /// [`Code::NOT_IN_ROOM`].
+    pub fn history(
+        &self,
+        session: SessionId,
+        after: u64,
+        limit: u32,
+    ) -> Result<wire::HistoryReply, Refusal> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let excerpt = self.inner.lock().core.excerpt(session, after, limit)?;
+        let pushes = excerpt.frames.iter().flat_map(pushes).collect();
+        Ok(wire::HistoryReply {
+            epoch: excerpt.epoch,
+            pushes,
+            truncated: excerpt.truncated,
+            head_seq: excerpt.head,
+        })
+    }
+}
+
+/// The pushes of one frame of the log.
+fn pushes(frame: &Encoded) -> Vec<Push> {
+    use livegate_proto::Message;
+
+    let frame = ServerFrame::decode(frame.payload()).expect("the log holds what was encoded");
+    frame.pushes
+}

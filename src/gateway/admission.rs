@@ -109,11 +109,11 @@ impl Admission {
         slots.try_acquire_owned().ok().map(Slot)
     }
 
-    /// Whether so many handshakes are in flight that QUIC clients must prove
-    /// their addresses first.
+    /// Whether so many handshakes are in flight, the caller's own included,
+    /// that QUIC clients must prove their addresses first.
     pub fn wants_proof(&self) -> bool {
         let in_flight = self.0.max_slots - self.0.slots.available_permits();
-        in_flight >= self.0.retry_above
+        in_flight > self.0.retry_above
     }
 
     /// Lets a connection from `ip` in, which is known to be there.
@@ -332,8 +332,9 @@ mod tests {
     fn proof_is_wanted_above_the_threshold() {
         let admission = admission(1, 1);
         let first = admission.try_slot();
-        assert!(!admission.wants_proof());
         let _second = admission.try_slot();
+        assert!(!admission.wants_proof());
+        let _third = admission.try_slot();
         assert!(admission.wants_proof());
         drop(first);
         assert!(!admission.wants_proof());

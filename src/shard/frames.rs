@@ -93,7 +93,7 @@ impl InProgress {
 /// Puts one connection's frames together.
 #[derive(Debug, Default)]
 pub struct Assembler {
-    /// The start of a frame; never a whole one.
+    /// The start of a frame; whole ones only after [`Assembler::stash`].
     partial: Vec<u8>,
     in_progress: Option<InProgress>,
     /// A frame was completed since the last look at what is in progress.
@@ -120,6 +120,9 @@ impl Assembler {
                 Split::Frame { end } => {
                     self.completed = true;
                     scratch.frame = std::mem::take(&mut self.partial);
+                    if scratch.frame.len() > end {
+                        self.partial = scratch.frame.split_off(end);
+                    }
                     return Ok(Some(&scratch.frame[livegate_proto::codec::PREFIX_LEN..end]));
                 }
                 Split::Partial { need } => {
@@ -180,10 +183,17 @@ impl Assembler {
         self.partial.len()
     }
 
-    /// All plaintext that was not handed out, to travel with the connection.
-    pub fn into_plain(mut self, scratch: &mut Scratch) -> Vec<u8> {
+    /// Keeps all plaintext of `scratch` that was not handed out, whole frames
+    /// too, so that another connection may use it. For the few reads before a
+    /// login only: it copies.
+    pub fn stash(&mut self, scratch: &mut Scratch) {
         self.partial.extend_from_slice(scratch.rest());
         scratch.clear();
+    }
+
+    /// All plaintext that was not handed out, to travel with the connection.
+    pub fn into_plain(mut self, scratch: &mut Scratch) -> Vec<u8> {
+        self.stash(scratch);
         self.partial
     }
 }
@@ -246,6 +256,21 @@ mod tests {
             prop_assert_eq!(seen, bodies);
             prop_assert_eq!(assembler.partial.capacity(), 0);
         }
+    }
+
+    #[test]
+    fn stashed_frames_come_out_in_order() {
+        let bodies = [vec![1; 3], vec![], vec![2; 5], vec![3; 900]];
+        let wire = wire(&bodies);
+        let (mut assembler, mut scratch) = (Assembler::default(), Scratch::default());
+        scratch.plain.extend_from_slice(&wire[..30]);
+        assembler.stash(&mut scratch);
+        assert!(scratch.rest().is_empty());
+        assert_eq!(take(&mut assembler, &mut scratch), bodies[..3]);
+        scratch.plain.extend_from_slice(&wire[30..]);
+        assembler.stash(&mut scratch);
+        assert_eq!(take(&mut assembler, &mut scratch), bodies[3..]);
+        assert_eq!(assembler.partial.capacity(), 0);
     }
 
     #[test]

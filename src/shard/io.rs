@@ -214,6 +214,12 @@ impl<C: Carrier> FrameIo<C> {
         self.frames.next(scratch, max)
     }
 
+    /// Keeps everything that was read and not taken, whole frames too, so that
+    /// `scratch` may serve another connection.
+    pub fn stash(&mut self, scratch: &mut Scratch) {
+        self.frames.stash(scratch);
+    }
+
     /// Notes what is in progress after a read's frames were taken.
     pub fn settle(&mut self, now: Instant) -> Option<InProgress> {
         let below = match &self.layer {

@@ -118,6 +118,11 @@ impl Tls {
         self.conn.alpn_protocol()
     }
 
+    /// Whether the handshake went by a ticket of an earlier connection.
+    pub fn is_resumed(&self) -> bool {
+        self.conn.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+    }
+
     /// The version that the handshake agreed on.
     pub fn version(&self) -> Option<rustls::ProtocolVersion> {
         self.conn.protocol_version()

@@ -1,0 +1,484 @@
+//! From a byte stream to a logged-in session on its shard: the handshake, the
+//! first frame, the verdict on its signature, the hand-over.
+//!
+//! The same road for every transport, and generic over the carrier, so that the
+//! simulation takes it too. Invariants: each phase has a deadline that bytes do
+//! not move; a connection that is turned away is told why if it can still be
+//! told, and is gone a moment later; what a client sent ahead travels with it.
+//!
+//! It keeps no list of connections: a connection is a future, and its guards
+//! give back what it counts for on any road out.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use livegate_proto::client::{CloseCode, LoginRequest, Reply, ServerFrame};
+use livegate_proto::code::Code;
+use livegate_proto::codec::{self, MAX_PRELOGIN_FRAME};
+use tokio::time::timeout_at;
+use tokio_util::sync::CancellationToken;
+
+use super::admission::{Admission, Pending};
+use super::config::GatewayConfig;
+use super::tls::ALPN;
+use crate::auth::KeyRing;
+use crate::clock::{Clock, Instant};
+use crate::id::{AppId, UserKey};
+use crate::session::{Prelogin, PreloginStep};
+use crate::shard::adopted::{Adopted, LoggedIn, Transport};
+use crate::shard::carrier::Carrier;
+use crate::shard::frames::Scratch;
+use crate::shard::io::{FrameIo, IoError, Layer, ReadOutcome};
+use crate::shard::tls::Tls;
+use crate::telemetry::{CloseReason, HandshakeFailure, Metrics, RefusalCause};
+
+/// How long one who is turned away may take to read why.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Hands a logged-in connection to a shard.
+pub type Place<D> = Arc<dyn Fn(Adopted<D>) + Send + Sync>;
+
+/// What every connection needs until its login is done.
+pub struct Door<D> {
+    /// Reads the time.
+    pub clock: Clock,
+    /// Deadlines.
+    pub config: GatewayConfig,
+    /// Each app's keys; may be replaced while running.
+    pub keys: Arc<ArcSwap<KeyRing>>,
+    /// Limits of strangers.
+    pub admission: Admission,
+    /// Where logged-in connections go.
+    pub place: Place<D>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// When cancelled, those who are not logged in are sent away.
+    pub stop: CancellationToken,
+}
+
+impl<D> std::fmt::Debug for Door<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Door").finish_non_exhaustive()
+    }
+}
+
+/// A connection that has just come in.
+#[derive(Debug)]
+pub struct Stranger {
+    /// Its far end.
+    pub peer: SocketAddr,
+    /// How its bytes come.
+    pub transport: Transport,
+    /// What it counts for.
+    pending: Pending,
+    /// When it was accepted.
+    pub since: Instant,
+    _counted: Counted,
+}
+
+impl Stranger {
+    /// Counts the connection for its address, now that it is proven.
+    ///
+    /// # Errors
+    /// The limit of its address that it would exceed.
+    pub fn prove(&mut self) -> Result<(), RefusalCause> {
+        self.pending.prove(self.peer.ip())
+    }
+}
+
+/// Why a connection does not get in.
+enum Turned {
+    /// It has gone by itself, or cannot be spoken to.
+    Gone,
+    /// It is sent away.
+    Away {
+        reply: Option<Box<Reply>>,
+        close: CloseCode,
+        retry_after_ms: u32,
+    },
+}
+
+impl Turned {
+    fn away(close: CloseCode) -> Self {
+        Self::Away {
+            reply: None,
+            close,
+            retry_after_ms: 0,
+        }
+    }
+}
+
+impl<D: Send + 'static> Door<D> {
+    /// One who has just come in.
+    pub fn stranger(&self, peer: SocketAddr, transport: Transport, pending: Pending) -> Stranger {
+        self.metrics.gateway().accepted(transport);
+        Stranger {
+            peer,
+            transport,
+            pending,
+            since: self.clock.now().instant,
+            _counted: Counted::new(&self.metrics, transport),
+        }
+    }
+
+    /// Leads a TLS connection over a byte stream in. Ends when it is handed
+    /// over or gone.
+    pub async fn receive_tls<C: Carrier<Detached = D>>(
+        &self,
+        carrier: C,
+        tls: Tls,
+        stranger: Stranger,
+    ) {
+        let mut io = FrameIo::new(carrier, Layer::Tls(Box::new(tls)));
+        let shaken = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return,
+            shaken = self.shake_hands(&mut io, &stranger) => shaken,
+        };
+        match shaken {
+            // Boxed, so that a handshake that never ends does not pay for it.
+            Ok(()) => Box::pin(self.greet(io, stranger)).await,
+            Err(cause) => {
+                self.metrics
+                    .gateway()
+                    .handshake_failed(stranger.transport, cause);
+                tracing::debug!(peer = %stranger.peer, cause = cause.as_str(), "handshake failed");
+                // The alert, if there is one, is on its way: do not overtake it.
+                let _ = poll_fn(|cx| Poll::Ready(io.poll_close(cx))).await;
+            }
+        }
+    }
+
+    /// Leads a connection in of which the transport has done its handshake.
+    pub async fn receive_plain<C: Carrier<Detached = D>>(&self, carrier: C, stranger: Stranger) {
+        let io = FrameIo::new(carrier, Layer::Plain);
+        Box::pin(self.greet(io, stranger)).await;
+    }
+
+    /// The end of the handshake phase for one who came at `since`.
+    pub fn handshake_deadline(&self, since: Instant) -> tokio::time::Instant {
+        self.clock.deadline(since + self.config.handshake_deadline)
+    }
+
+    async fn shake_hands<C: Carrier>(
+        &self,
+        io: &mut FrameIo<C>,
+        stranger: &Stranger,
+    ) -> Result<(), HandshakeFailure> {
+        let slot = self.admission.slot();
+        let shaken = async {
+            let _slot = slot.await;
+            poll_fn(|cx| handshake_step(io, cx)).await
+        };
+        match timeout_at(self.handshake_deadline(stranger.since), shaken).await {
+            Err(_) => return Err(HandshakeFailure::Timeout),
+            Ok(Err(IoError::Carrier(_))) => return Err(HandshakeFailure::PeerGone),
+            Ok(Err(IoError::Tls(error))) => {
+                tracing::debug!(peer = %stranger.peer, %error, "handshake refused");
+                return Err(HandshakeFailure::Protocol);
+            }
+            Ok(Ok(())) => {}
+        }
+        let Layer::Tls(tls) = io.layer() else {
+            return Err(HandshakeFailure::Protocol);
+        };
+        // rustls refuses a wrong protocol; here is one who named none.
+        if tls.alpn() != Some(ALPN) {
+            return Err(HandshakeFailure::Protocol);
+        }
+        let spent = self.clock.now().instant.since(stranger.since);
+        let gateway = self.metrics.gateway();
+        gateway.handshake(stranger.transport, tls.is_resumed(), spent);
+        Ok(())
+    }
+
+    /// The login phase: answers Pings, takes one Login, hands over.
+    async fn greet<C: Carrier<Detached = D>>(&self, mut io: FrameIo<C>, stranger: Stranger) {
+        let until = self.clock.now().instant + self.config.login_deadline;
+        let until = self.clock.deadline(until);
+        let login = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(self.later(CloseCode::ShuttingDown)),
+            login = timeout_at(until, self.login(&mut io)) => match login {
+                Ok(login) => login,
+                Err(_) => Err(Turned::away(CloseCode::LoginTimeout)),
+            },
+        };
+        let (transport, peer) = (stranger.transport, stranger.peer);
+        let turned = match login {
+            Ok((login, request_id)) => match self.admit(stranger, login, request_id) {
+                Ok(entry) => return self.hand_over(io, entry),
+                Err(turned) => turned,
+            },
+            Err(turned) => turned,
+        };
+        let reason = match &turned {
+            Turned::Gone => CloseReason::Lost,
+            Turned::Away { close, .. } => CloseReason::Code(*close),
+        };
+        self.metrics.gateway().closed(transport, reason);
+        tracing::debug!(%peer, reason = reason.as_str(), "turned away before login");
+        send_away(
+            &mut io,
+            turned,
+            self.clock.deadline(self.clock.now().instant + LINGER),
+        )
+        .await;
+    }
+
+    async fn login<C: Carrier>(&self, io: &mut FrameIo<C>) -> Result<(LoggedIn, u64), Turned> {
+        let mut prelogin = Prelogin::default();
+        loop {
+            let body = poll_fn(|cx| frame_step(io, cx)).await?;
+            match prelogin.on_frame(&body, self.clock.now().unix) {
+                PreloginStep::Quiet => {}
+                PreloginStep::Pong(pong) => say(io, pong.prefixed()).await?,
+                PreloginStep::Login(login, request_id) => {
+                    return Ok((self.verify(*login, request_id)?, request_id));
+                }
+                PreloginStep::Refuse { reply, close } => {
+                    if let Some(reply) = &reply {
+                        self.metrics.gateway().login(Code(reply.code));
+                    }
+                    return Err(Turned::Away {
+                        reply,
+                        close,
+                        retry_after_ms: 0,
+                    });
+                }
+            }
+        }
+    }
+
+    fn verify(&self, login: LoginRequest, request_id: u64) -> Result<LoggedIn, Turned> {
+        let app = AppId(login.sdk_app_id);
+        let now = self.clock.now().unix;
+        let keys = self.keys.load();
+        let verified = keys.verify(app, Some(&login.user_id), &login.user_sig, now);
+        let verified = verified.map_err(|error| {
+            tracing::debug!(%app, %error, "login refused");
+            let text = error.to_string();
+            self.refuse(request_id, error.code(), text, CloseCode::LoginRefused)
+        })?;
+        let platform = login.platform();
+        Ok(LoggedIn {
+            key: UserKey {
+                app,
+                user: verified.user,
+            },
+            platform,
+            profile: Arc::new(login.profile.unwrap_or_default()),
+            sig_expires: verified.expires_at,
+            privileges: verified.privileges.map(Box::new),
+        })
+    }
+
+    fn admit(&self, stranger: Stranger, login: LoggedIn, request_id: u64) -> Result<Entry, Turned> {
+        let Stranger {
+            peer,
+            transport,
+            pending,
+            ..
+        } = stranger;
+        let admitted = pending.log_in().map_err(|cause| {
+            self.metrics.gateway().refused(transport, cause);
+            let text = "too many sessions from this address".to_owned();
+            self.refuse(request_id, Code::OVERLOADED, text, CloseCode::Overloaded)
+        })?;
+        Ok(Entry {
+            login,
+            request_id,
+            peer,
+            transport,
+            permit: Box::new(admitted),
+        })
+    }
+
+    fn hand_over<C: Carrier<Detached = D>>(&self, io: FrameIo<C>, entry: Entry) {
+        let parts = match SCRATCH.with_borrow_mut(|scratch| io.detach(scratch)) {
+            Ok(parts) => parts,
+            Err(error) => {
+                tracing::warn!(%error, "connection could not be handed over");
+                return self
+                    .metrics
+                    .gateway()
+                    .closed(entry.transport, CloseReason::Lost);
+            }
+        };
+        self.metrics.gateway().login(Code::OK);
+        (self.place)(Adopted {
+            io: parts,
+            login: entry.login,
+            request_id: entry.request_id,
+            peer: entry.peer,
+            transport: entry.transport,
+            permit: entry.permit,
+        });
+    }
+
+    fn refuse(&self, request_id: u64, code: Code, text: String, close: CloseCode) -> Turned {
+        self.metrics.gateway().login(code);
+        let retry_after_ms = match close.retry() {
+            livegate_proto::close::Retry::Later => self.spread_ms(),
+            livegate_proto::close::Retry::Now | livegate_proto::close::Retry::Final => 0,
+        };
+        let reply = Reply {
+            request_id,
+            code: code.0,
+            message: text,
+            retry_after_ms,
+            body: None,
+        };
+        Turned::Away {
+            reply: Some(Box::new(reply)),
+            close,
+            retry_after_ms,
+        }
+    }
+
+    fn later(&self, close: CloseCode) -> Turned {
+        Turned::Away {
+            reply: None,
+            close,
+            retry_after_ms: self.spread_ms(),
+        }
+    }
+
+    /// 1 to 5 s, different for those who come at different moments.
+    fn spread_ms(&self) -> u32 {
+        1_000 + u32::try_from(self.clock.now().instant.0 % 4_000).expect("below 4,000")
+    }
+}
+
+/// One who has logged in, on the doorstep.
+struct Entry {
+    login: LoggedIn,
+    request_id: u64,
+    peer: SocketAddr,
+    transport: Transport,
+    permit: crate::shard::adopted::Permit,
+}
+
+/// Counts one who is not logged in, as long as it lives.
+#[derive(Debug)]
+struct Counted(Arc<Metrics>, Transport);
+
+impl Counted {
+    fn new(metrics: &Arc<Metrics>, transport: Transport) -> Self {
+        metrics.gateway().pending(transport, 1);
+        Self(Arc::clone(metrics), transport)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.gateway().pending(self.1, -1);
+    }
+}
+
+thread_local! {
+    /// What all connections of one of the gateway's threads share; nothing of
+    /// a connection is in it between two polls.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+fn handshake_step<C: Carrier>(
+    io: &mut FrameIo<C>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), IoError>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let step = io.poll_handshake(cx, scratch);
+        io.stash(scratch);
+        step
+    })
+}
+
+/// Reads until there is a whole frame, and copies it out.
+fn frame_step<C: Carrier>(
+    io: &mut FrameIo<C>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Vec<u8>, Turned>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        loop {
+            match io.next_frame(scratch, MAX_PRELOGIN_FRAME) {
+                Ok(Some(body)) => {
+                    let body = body.to_vec();
+                    io.stash(scratch);
+                    return Poll::Ready(Ok(body));
+                }
+                Ok(None) => {}
+                Err(_) => {
+                    scratch.clear();
+                    return Poll::Ready(Err(Turned::away(CloseCode::FrameTooLarge)));
+                }
+            }
+            match ready!(io.poll_read(cx, scratch)) {
+                Ok(ReadOutcome::Data(_)) => {}
+                Ok(ReadOutcome::Closed) | Err(_) => {
+                    scratch.clear();
+                    return Poll::Ready(Err(Turned::Gone));
+                }
+            }
+        }
+    })
+}
+
+async fn say<C: Carrier>(io: &mut FrameIo<C>, frame: &[u8]) -> Result<(), Turned> {
+    let write = |cx: &mut Context<'_>| {
+        let wrote = SCRATCH.with_borrow_mut(|scratch| io.write(cx, frame, scratch));
+        Poll::Ready(wrote)
+    };
+    poll_fn(write).await.map_err(|_| Turned::Gone)?;
+    poll_fn(|cx| io.poll_flush(cx))
+        .await
+        .map_err(|_| Turned::Gone)
+}
+
+/// Says why, and waits a moment until it was read.
+async fn send_away<C: Carrier>(io: &mut FrameIo<C>, turned: Turned, until: tokio::time::Instant) {
+    let Turned::Away {
+        reply,
+        close,
+        retry_after_ms,
+    } = turned
+    else {
+        return;
+    };
+    let frame = ServerFrame {
+        reply: reply.map(|reply| *reply),
+        close: Some(close.close(retry_after_ms)),
+        ..ServerFrame::default()
+    };
+    let mut bytes = Vec::new();
+    codec::append(&frame, &mut bytes);
+    let goodbye = async {
+        say(io, &bytes).await?;
+        poll_fn(|cx| io.poll_close(cx))
+            .await
+            .map_err(|_| Turned::Gone)?;
+        poll_fn(|cx| drain_step(io, cx)).await;
+        Ok::<(), Turned>(())
+    };
+    // Whoever does not read it in time goes without.
+    let _ = timeout_at(until, goodbye).await;
+}
+
+/// Reads and forgets until the peer has closed: a socket that is dropped with
+/// unread input resets, and takes the closing word with it.
+fn drain_step<C: Carrier>(io: &mut FrameIo<C>, cx: &mut Context<'_>) -> Poll<()> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        loop {
+            let read = io.poll_read(cx, scratch);
+            scratch.clear();
+            match ready!(read) {
+                Ok(ReadOutcome::Data(_)) => {}
+                Ok(ReadOutcome::Closed) | Err(_) => return Poll::Ready(()),
+            }
+        }
+    })
+}

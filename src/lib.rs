@@ -7,6 +7,7 @@
 pub mod actions;
 pub mod auth;
 pub mod backend;
+pub mod callback;
 pub mod cli;
 pub mod clock;
 pub mod dispatch;

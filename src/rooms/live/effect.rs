@@ -8,10 +8,12 @@ use livegate_proto::client::AwayCause;
 use livegate_proto::code::Code;
 use smallvec::SmallVec;
 
+use crate::callback::payload;
 use crate::clock::{Instant, Moment, Unix};
 use crate::engine::record::LiveRecord;
+use crate::engine::{Commit, Fact, Subject};
 use crate::event::{EndReason, LiveEnded, LiveStarted};
-use crate::id::{LiveId, RoomKey, SessionId, UserId};
+use crate::id::{AppId, LiveId, RoomId, RoomKey, SessionId, UserId};
 
 /// A request that gets exactly one [`Effect::Answer`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -113,6 +115,34 @@ pub enum Commitment {
         /// What is kept.
         record: LiveRecord,
     },
+}
+
+impl Commitment {
+    /// What the engine is to record, with what the backend is to be told of
+    /// it. The end of a live uses the reserve of the engine's queue.
+    pub fn into_commit(self) -> Commit {
+        match self {
+            Self::Started { fact, record } => Commit {
+                subject: Subject::LiveStarted(key(fact.app, &fact.room), fact.live),
+                facts: vec![Fact::Live(fact.live, record)],
+                outbox: vec![payload::live_started(&fact)],
+                reserve: false,
+            },
+            Self::Ended { fact, record } => Commit {
+                subject: Subject::LiveEnded(key(fact.app, &fact.room), fact.live),
+                facts: vec![Fact::Live(fact.live, record)],
+                outbox: vec![payload::live_ended(&fact)],
+                reserve: true,
+            },
+        }
+    }
+}
+
+fn key(app: AppId, room: &RoomId) -> RoomKey {
+    RoomKey {
+        app,
+        room: room.clone(),
+    }
 }
 
 /// The answer to a request that succeeded.

@@ -18,6 +18,7 @@ pub mod id;
 pub mod liveness;
 pub mod online;
 pub mod rooms;
+pub mod server;
 pub mod session;
 pub mod shard;
 pub mod telemetry;

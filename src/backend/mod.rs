@@ -17,6 +17,7 @@
 mod auth;
 mod command;
 mod config;
+mod doors;
 mod grpc;
 mod port;
 mod routes;
@@ -26,6 +27,7 @@ mod tests;
 
 pub use auth::{ApiKeys, BadApiKey, KeyProblem};
 pub use config::{BackendConfig, BadBackendConfig};
+pub use doors::Backend;
 pub use grpc::BackendActions;
 pub use port::{InternalPort, NotBound};
 pub use routes::{Doors, routes};

@@ -20,6 +20,7 @@ pub mod exit;
 mod host;
 mod interrupt;
 pub mod print;
+mod serve;
 mod show;
 mod typed;
 mod usersig;
@@ -36,6 +37,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Host(host::Args),
+    Serve(serve::Args),
     Usersig(usersig::Args),
     Watch(watch::Args),
 }
@@ -52,6 +54,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(command: Command) -> ExitCode {
     match command {
         Command::Host(args) => host::run(&args),
+        Command::Serve(args) => serve::run(args),
         Command::Usersig(args) => usersig::run(args),
         Command::Watch(args) => watch::run(&args),
     }

@@ -131,8 +131,8 @@ pub struct Joined {
     pub cursor: u64,
     /// Frames copied.
     pub frames: u32,
-    /// Whether an essential one is among them.
-    pub essential: bool,
+    /// How many of each class, in the order of [`Class::ALL`].
+    pub classes: [u32; 4],
     /// Entries after the given cursor that the log no longer held.
     pub lost: u64,
 }
@@ -226,7 +226,7 @@ impl Log {
 
     /// Entries after `cursor`, oldest first; from the oldest held when the
     /// cursor lies before it.
-    pub fn after(&self, cursor: u64) -> impl ExactSizeIterator<Item = &Entry> {
+    pub fn after(&self, cursor: u64) -> impl ExactSizeIterator<Item = &Entry> + Clone {
         let skip = cursor.clamp(self.tail(), self.head) - self.tail();
         let skip = usize::try_from(skip).expect("no more than entries held");
         self.entries.range(skip..)
@@ -239,7 +239,7 @@ impl Log {
         let mut joined = Joined {
             cursor: cursor.max(self.tail()),
             frames: 0,
-            essential: false,
+            classes: [0; 4],
             lost: self.tail().saturating_sub(cursor),
         };
         let start = out.len();
@@ -251,7 +251,7 @@ impl Log {
             out.extend_from_slice(frame);
             joined.cursor = entry.seq;
             joined.frames += 1;
-            joined.essential |= entry.class == Class::Essential;
+            joined.classes[entry.class as usize] += 1;
         }
         joined
     }

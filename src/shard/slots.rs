@@ -31,6 +31,7 @@ impl<T> Slots<T> {
     }
 
     /// Sessions held.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len() - self.free.len()
     }

@@ -23,8 +23,9 @@ pub struct Taken {
     pub head: u64,
     /// Frames taken.
     pub frames: u32,
-    /// Whether an essential one is among them.
-    pub essential: bool,
+    /// How many of each class, in the order of
+    /// [`Class::ALL`](crate::dispatch::Class::ALL).
+    pub classes: [u32; 4],
     /// Messages after the old cursor that the log no longer held: essential
     /// ones needed their place. Subscribers see a gap.
     pub lost: u64,
@@ -68,7 +69,7 @@ impl Room {
             cursor: joined.cursor,
             head,
             frames: joined.frames,
-            essential: joined.essential,
+            classes: joined.classes,
             lost: joined.lost,
         }
     }

@@ -1,0 +1,134 @@
+//! What the business backend may do; its API key is its authority.
+
+use std::sync::Arc;
+
+use livegate_proto::client::{self as wire, CloseCode, push};
+use livegate_proto::code::Code;
+
+use super::Actions;
+use super::client::session_frame;
+use super::command::{EndLive, Kick, ListLives, PushToRoom, PushToUser, Sender};
+use crate::clock::Moment;
+use crate::dispatch::SessionEvent;
+use crate::event::LiveEnded;
+use crate::id::{AppId, RoomKey};
+use crate::rooms::{BackendPush, LiveReport, Pushed, Refusal, RoomReport};
+
+/// How far a message to a user went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offered {
+    /// Sessions to which it was offered.
+    pub sessions: u32,
+}
+
+/// One page of an app's lives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lives {
+    /// By live id.
+    pub lives: Vec<(RoomKey, LiveReport)>,
+    /// There are more after the last one.
+    pub more: bool,
+}
+
+impl Actions {
+    /// Says something to everybody in a room.
+    ///
+    /// # Errors
+    /// [`Code::NO_ROOM`]; [`Code::OVERLOADED`] when the room's log has no place.
+    pub fn push_to_room(&self, push: PushToRoom, now: Moment) -> Result<Pushed, Refusal> {
+        let room = self.room(push.room.app, &push.room.room)?;
+        let push = BackendPush {
+            from: self.sender(push.room.app, push.from),
+            content: push.content.into(),
+            priority: push.priority,
+        };
+        room.push(push, now)
+    }
+
+    /// Says something to every session of a user.
+    ///
+    /// # Errors
+    /// [`Code::NO_APP`] when the app is not configured.
+    pub fn push_to_user(&self, push: PushToUser, now: Moment) -> Result<Offered, Refusal> {
+        self.must_know(push.to.app)?;
+        let from = self.sender(push.to.app, push.from);
+        let sessions = self.tell_user(&push.to, from, String::new(), push.content, now);
+        Ok(Offered { sessions })
+    }
+
+    /// Takes a user out of a room, or off the gateway. Returns how many
+    /// sessions that were.
+    ///
+    /// # Errors
+    /// [`Code::NO_ROOM`], [`Code::NO_APP`].
+    pub fn kick(&self, kick: &Kick, now: Moment) -> Result<u32, Refusal> {
+        self.must_know(kick.user.app)?;
+        if let Some(room) = &kick.room {
+            let room = self.room(kick.user.app, room)?;
+            return Ok(room.kick(&kick.user.user, &kick.reason, now));
+        }
+        let sessions = self.online.find(&kick.user);
+        let told = wire::Kicked {
+            reason: kick.reason.clone(),
+        };
+        let frame = session_frame(push::Body::Kicked(told), now.unix);
+        for session in &sessions {
+            let essential = crate::dispatch::Class::Essential;
+            let direct = SessionEvent::Direct(frame.clone(), essential);
+            self.dispatch.event(*session, direct);
+            let close = SessionEvent::Close(CloseCode::Kicked, 0);
+            self.dispatch.event(*session, close);
+        }
+        Ok(u32::try_from(sessions.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Reads a room.
+    ///
+    /// # Errors
+    /// [`Code::NO_ROOM`].
+    pub fn room_report(&self, room: &RoomKey) -> Result<RoomReport, Refusal> {
+        Ok(self.room(room.app, &room.room)?.report())
+    }
+
+    /// Lists an app's lives that have not ended.
+    ///
+    /// # Errors
+    /// [`Code::NO_APP`].
+    pub fn list_lives(&self, list: &ListLives, now: Moment) -> Result<Lives, Refusal> {
+        self.must_know(list.app)?;
+        let limit = list.limit as usize;
+        let mut lives = self.rooms.lives(list.app, list.after, limit + 1, now);
+        let more = lives.len() > limit;
+        lives.truncate(limit);
+        Ok(Lives { lives, more })
+    }
+
+    /// Ends a live and waits until that is recorded.
+    ///
+    /// # Errors
+    /// [`Code::NO_ROOM`], [`Code::NO_LIVE`].
+    pub async fn end_live(&self, end: EndLive, now: Moment) -> Result<Arc<LiveEnded>, Refusal> {
+        let room = self.room(end.room.app, &end.room.room)?;
+        room.end_for_backend(end.live, now).await
+    }
+
+    fn must_know(&self, app: AppId) -> Result<(), Refusal> {
+        if self.keys.knows(app) {
+            return Ok(());
+        }
+        Err(Code::NO_APP.into())
+    }
+
+    fn sender(&self, app: AppId, from: Option<Sender>) -> wire::User {
+        match from {
+            Some(from) => wire::User {
+                user_id: from.user.to_string(),
+                profile: Some(from.profile),
+            },
+            None => wire::User {
+                user_id: self.policy(app).admin.to_owned(),
+                profile: None,
+            },
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! How a shard has a session's verbs carried out, and what follows for its
+//! subscriptions.
+
+use livegate_proto::client::reply;
+use livegate_proto::code::Code;
+
+use crate::actions::outcome::{Change, Joined as Membership, Outcome};
+use crate::actions::verb::Verb;
+use crate::actions::{Caller, Done, Entry};
+use crate::clock::Moment;
+use crate::id::{RoomId, SessionId};
+use crate::rooms::{LeaveCause, Refusal};
+use crate::shard::carrier::Carrier;
+use crate::shard::connection::Joined;
+use crate::shard::state::State;
+use crate::shard::window::Window;
+
+impl<C: Carrier> State<C> {
+    /// Carries a verb out; `None` when its answer comes later, as an event.
+    pub(crate) fn perform(
+        &mut self,
+        id: SessionId,
+        request_id: u64,
+        verb: Verb,
+        now: Moment,
+    ) -> Option<Outcome> {
+        if let Verb::Leave { room } = &verb {
+            let left = self.leave(id, room, now);
+            return Some(left.unwrap_or_else(|code| refused(code.into())));
+        }
+        let connection = self.slots.get_mut(id)?;
+        let identity = connection.session.identity();
+        let caller = Caller {
+            session: id,
+            key: &identity.key,
+            profile: &identity.profile,
+            privileges: identity.privileges.as_deref(),
+        };
+        match self.parts.actions.perform(&caller, request_id, verb, now) {
+            Ok(Done::Reply(body)) => Some(Outcome::done(body)),
+            Ok(Done::Deferred) => None,
+            Ok(Done::Entered(entry)) => Some(self.join(id, *entry, now)),
+            Ok(Done::Renewed(renewed)) => {
+                let change = Change::Renewed {
+                    sig_expires: renewed.expires,
+                    privileges: renewed.privileges,
+                };
+                Some(Outcome::done(Some(renewed.reply)).with(change))
+            }
+            Err(refusal) => Some(refused(refusal)),
+        }
+    }
+
+    fn leave(&mut self, id: SessionId, room: &RoomId, now: Moment) -> Result<Outcome, Code> {
+        let connection = self.slots.get_mut(id).ok_or(Code::NOT_IN_ROOM)?;
+        let uid = connection.session.room(room).ok_or(Code::NOT_IN_ROOM)?;
+        let last_seen = connection.last_seen;
+        if let Some(joined) = self.leave_room(id, uid) {
+            joined.membership.leave(LeaveCause::Left, last_seen, now);
+        }
+        Ok(Outcome::done(None).with(Change::Left(uid)))
+    }
+
+    /// Subscribes a session to the room that it has entered. One that was in
+    /// it already goes on under its new membership.
+    fn join(&mut self, id: SessionId, entry: Entry, now: Moment) -> Outcome {
+        let Entry { room, entered } = entry;
+        let uid = room.uid();
+        drop(self.leave_room(id, uid));
+        let window = Window::new(self.parts.config.max_delay);
+        let index = self.rooms.add(&room, id, window);
+        let change = Change::Entered(Membership {
+            uid,
+            room: room.key().room.clone(),
+            role: entered.snapshot.role(),
+            hosting: entered.hosting,
+        });
+        let joined = Joined {
+            membership: entered.membership,
+            index,
+            cursor: entered.seq,
+            flash: entered.flash,
+            room,
+        };
+        if let Some(connection) = self.slots.get_mut(id) {
+            connection.joined.push(joined);
+        }
+        // What was appended since its entry may have rung before this shard
+        // followed the room.
+        self.rung(uid, now.instant);
+        Outcome::done(Some(reply::Body::EnterRoom(entered.snapshot))).with(change)
+    }
+}
+
+fn refused(refusal: Refusal) -> Outcome {
+    Outcome::refused(refusal.code, refusal.message, refusal.retry_after)
+}

@@ -1,0 +1,193 @@
+//! How the shard's state starts sweeps and serves their chunks.
+
+use std::cmp::Reverse;
+
+use crate::clock::{Instant, Moment};
+use crate::dispatch::Class;
+use crate::id::{RoomUid, SessionId};
+use crate::shard::carrier::Carrier;
+use crate::shard::connection::Ending;
+use crate::shard::state::State;
+use crate::shard::sweep::{CHUNK, MAX_RUN, Sweep};
+use crate::shard::writing::message_class;
+use crate::telemetry::MessageClass;
+
+/// What serving one subscriber came to.
+enum Served {
+    /// It got the run.
+    Run,
+    /// It had it already, or waits for its transport.
+    Skipped,
+    /// It stands in the middle of the run: its own stretch of the log is due.
+    Apart,
+    /// Its transport broke.
+    Broken,
+}
+
+impl<C: Carrier> State<C> {
+    /// A room has something new: its window says when it is swept.
+    pub(crate) fn rung(&mut self, room: RoomUid, now: Instant) {
+        let shard = self.parts.handle.id;
+        let Some(local) = self.rooms.get_mut(room) else {
+            return;
+        };
+        let urgent = local.room.urgent(shard);
+        let at = local.window.rung(now, urgent, &self.load);
+        if local.due.is_none_or(|due| at < due) {
+            local.due = Some(at);
+            self.due.push(Reverse((at, room)));
+        }
+    }
+
+    /// Starts a sweep in every room that is due.
+    pub(crate) fn start_due(&mut self, now: Moment) {
+        while let Some(Reverse((at, room))) = self.due.peek().copied() {
+            if at > now.instant {
+                return;
+            }
+            self.due.pop();
+            // A bell that rang urgently meanwhile has left a later entry behind.
+            if self.rooms.get_mut(room).is_some_and(|r| r.due == Some(at)) {
+                self.start_sweep(room);
+            }
+        }
+    }
+
+    fn start_sweep(&mut self, room: RoomUid) {
+        let shard = self.parts.handle.id;
+        let Some(local) = self.rooms.get_mut(room) else {
+            return;
+        };
+        local.due = None;
+        if local.sweeping {
+            // Its end starts the next one.
+            return;
+        }
+        let mut run = self.sweeps.buffer();
+        let taken = local.room.take(shard, local.cursor, MAX_RUN, &mut run);
+        let flash = local.room.flash(local.flash_seen);
+        let version = flash.as_ref().map_or(0, |(version, _)| *version);
+        if let Some((version, frame)) = flash {
+            local.flash_seen = version;
+            run.extend_from_slice(frame.prefixed());
+        }
+        let sweep = Sweep {
+            room,
+            frames: taken.frames + u32::from(version > 0),
+            classes: taken.classes,
+            from: local.cursor,
+            to: taken.cursor,
+            flash: version,
+            left: local.members.len(),
+            cost: std::time::Duration::ZERO,
+            served: 0,
+            run,
+        };
+        local.cursor = taken.cursor;
+        local.sweeping = true;
+        let urgent = taken.classes[Class::Essential as usize] > 0;
+        self.sweeps.start(sweep, urgent);
+    }
+
+    /// Serves one chunk of the sweep whose turn it is; false when there is none.
+    pub(crate) fn sweep_chunk(&mut self) -> bool {
+        let Some(mut sweep) = self.sweeps.next() else {
+            return false;
+        };
+        let now = self.parts.clock.now();
+        let chunk = sweep.left.saturating_sub(CHUNK)..sweep.left;
+        for place in chunk.clone().rev() {
+            self.serve(&mut sweep, place, now);
+        }
+        sweep.left = chunk.start;
+        let after = self.parts.clock.now().instant;
+        let cost = after.since(now.instant);
+        sweep.cost += cost;
+        self.load.spent(cost, after);
+        if sweep.left == 0 || self.rooms.get_mut(sweep.room).is_none() {
+            self.end_sweep(sweep, after);
+        } else {
+            self.sweeps.again(sweep);
+        }
+        true
+    }
+
+    fn serve(&mut self, sweep: &mut Sweep, place: usize, now: Moment) {
+        let Some(local) = self.rooms.get_mut(sweep.room) else {
+            return;
+        };
+        let Some(id) = local.members.get(place).copied() else {
+            return;
+        };
+        match self.serve_one(sweep, id, now) {
+            Served::Run => sweep.served += 1,
+            Served::Skipped => {}
+            Served::Apart => self.serve_laggard(id, now),
+            Served::Broken => self.close(id, Ending::PeerClosed, 0, now),
+        }
+    }
+
+    fn serve_one(&mut self, sweep: &Sweep, id: SessionId, now: Moment) -> Served {
+        let Self { slots, scratch, .. } = self;
+        let Some(connection) = slots.get_mut(id) else {
+            return Served::Skipped;
+        };
+        if connection.is_blocked() || connection.closing.is_some() {
+            return Served::Skipped;
+        }
+        let Some(joined) = connection.joined_mut(sweep.room) else {
+            return Served::Skipped;
+        };
+        if joined.cursor >= sweep.to && joined.flash >= sweep.flash {
+            return Served::Skipped;
+        }
+        if joined.cursor != sweep.from && joined.cursor < sweep.to {
+            return Served::Apart;
+        }
+        if joined.cursor >= sweep.to && sweep.from != sweep.to {
+            // Entered after this run was taken: only the latest state is new to
+            // it, and the next sweep or its own snapshot has that.
+            return Served::Skipped;
+        }
+        joined.cursor = joined.cursor.max(sweep.to);
+        joined.flash = joined.flash.max(sweep.flash);
+        if sweep.run.is_empty() {
+            return Served::Skipped;
+        }
+        connection.tally.out(sweep.frames, sweep.run.len());
+        match connection.write(&sweep.run, scratch, now) {
+            Ok(()) => {
+                if connection.is_blocked() {
+                    self.rearm(id);
+                }
+                Served::Run
+            }
+            Err(_) => Served::Broken,
+        }
+    }
+
+    fn end_sweep(&mut self, sweep: Sweep, now: Instant) {
+        let shard = self.parts.handle.id;
+        let metrics = self.parts.metrics.shard(shard);
+        metrics.swept(sweep.cost, sweep.frames.into(), sweep.served.into());
+        for (class, count) in Class::ALL.into_iter().zip(sweep.classes) {
+            let deliveries = u64::from(count) * u64::from(sweep.served);
+            metrics.messages_out(message_class(class), deliveries);
+        }
+        if sweep.flash > 0 {
+            metrics.messages_out(MessageClass::Low, sweep.served.into());
+        }
+        let room = sweep.room;
+        if let Some(local) = self.rooms.get_mut(room) {
+            local.sweeping = false;
+            local.window.swept(sweep.cost, now);
+            if local.room.head() > local.cursor || local.room.flash_version() > local.flash_seen {
+                let urgent = local.room.urgent(shard);
+                let at = local.window.rung(now, urgent, &self.load);
+                local.due = Some(at);
+                self.due.push(Reverse((at, room)));
+            }
+        }
+        self.sweeps.finish(sweep);
+    }
+}

@@ -1,0 +1,240 @@
+//! A shard with real rooms and a real store, its clients on in-memory pipes and
+//! its clock paused: the main job, and what must not disturb it.
+
+#![allow(clippy::large_futures)] // a test is one future
+
+mod support;
+
+use std::time::Duration;
+
+use livegate_proto::client::{CloseCode, EndReason, live_event, push, reply};
+use support::{OneShard, say};
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+async fn local<T>(test: impl Future<Output = T>) -> T {
+    LocalSet::new().run_until(Box::pin(test)).await
+}
+
+/// What is told of a live.
+fn live(push: &livegate_proto::client::Push) -> Option<live_event::Kind> {
+    match &push.body {
+        Some(push::Body::Live(event)) => event.kind.clone(),
+        _ => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_reaches_everybody_once_and_in_order() {
+    local(async {
+        let gateway = OneShard::start();
+        let mut host = gateway.connect("host").await;
+        assert_eq!(host.call(say::create("demo")).await.code, 0);
+        assert_eq!(host.call(say::enter("demo")).await.code, 0);
+        let mut viewer = gateway.connect("viewer").await;
+        assert_eq!(viewer.call(say::enter("demo")).await.code, 0);
+        for n in 0..20 {
+            let reply = host.call(say::text("demo", &format!("{n}"))).await;
+            assert_eq!(reply.code, 0, "{}", reply.message);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        for client in [&mut host, &mut viewer] {
+            let mut last = 0;
+            for n in 0..20 {
+                let (seq, text) = client.text().await;
+                assert_eq!(text, format!("{n}"));
+                assert!(seq > last);
+                last = seq;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_gone_is_away_at_once_and_ended_after_the_grace() {
+    local(async {
+        let gateway = OneShard::start();
+        let mut host = gateway.connect("host").await;
+        host.call(say::create("demo")).await;
+        host.call(say::enter("demo")).await;
+        let mut viewer = gateway.connect("viewer").await;
+        viewer.call(say::enter("demo")).await;
+        let started = host.call(say::start("demo", "s1")).await;
+        let Some(reply::Body::StartLive(started)) = started.body else {
+            panic!("not started: {started:?}");
+        };
+        assert!(matches!(
+            viewer.find(live).await,
+            live_event::Kind::Started(_)
+        ));
+        let lost = Instant::now();
+        drop(host);
+        let live_event::Kind::Away(away) = viewer.find(live).await else {
+            panic!("not away");
+        };
+        assert_eq!(away.grace_ms, 10_000);
+        assert!(lost.elapsed() < Duration::from_millis(300));
+        let live_event::Kind::Ended(ended) = viewer.find(live).await else {
+            panic!("not ended");
+        };
+        assert_eq!(ended.reason(), EndReason::HostCrashed);
+        let took = lost.elapsed().as_millis();
+        assert!((10_000..10_300).contains(&took), "ended after {took} ms");
+        assert!(!started.live_id.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_back_within_the_grace_ends_nothing() {
+    local(async {
+        let gateway = OneShard::start();
+        let mut host = gateway.connect("host").await;
+        host.call(say::create("demo")).await;
+        host.call(say::enter("demo")).await;
+        let mut viewer = gateway.connect("viewer").await;
+        viewer.call(say::enter("demo")).await;
+        host.call(say::start("demo", "s1")).await;
+        drop(host);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let mut host = gateway.connect("host").await;
+        assert_eq!(host.call(say::enter("demo")).await.code, 0);
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            told.push(viewer.find(live).await);
+        }
+        assert!(matches!(
+            told[..],
+            [
+                live_event::Kind::Started(_),
+                live_event::Kind::Away(_),
+                live_event::Kind::Back(_)
+            ]
+        ));
+        let more = tokio::time::timeout(Duration::from_secs(7), viewer.find(live)).await;
+        assert!(more.is_err(), "told more: {more:?}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_host_is_away_after_its_allowance() {
+    local(async {
+        let gateway = OneShard::start();
+        let mut host = gateway.connect("host").await;
+        host.call(say::create("demo")).await;
+        host.call(say::enter("demo")).await;
+        let mut viewer = gateway.connect("viewer").await;
+        viewer.call(say::enter("demo")).await;
+        host.call(say::start("demo", "s1")).await;
+        let heard = Instant::now();
+        assert!(matches!(
+            viewer.find(live).await,
+            live_event::Kind::Started(_)
+        ));
+        assert!(matches!(viewer.find(live).await, live_event::Kind::Away(_)));
+        let took = heard.elapsed().as_millis();
+        assert!((8_000..9_000).contains(&took), "away after {took} ms");
+        while host.frame().await.is_some() {}
+        assert_eq!(
+            host.closed.map(|close| close.code),
+            Some(CloseCode::HeartbeatTimeout.into())
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_stops_reading_is_closed_and_holds_nobody_up() {
+    local(async {
+        let gateway = OneShard::start();
+        let mut host = gateway.connect("host").await;
+        host.call(say::create("demo")).await;
+        host.call(say::enter("demo")).await;
+        let mut slow = gateway.connect_over("slow", 2_000).await;
+        slow.call(say::enter("demo")).await;
+        let mut viewer = gateway.connect("viewer").await;
+        viewer.call(say::enter("demo")).await;
+        let body = "x".repeat(400);
+        for n in 0..60 {
+            host.call(say::text("demo", &format!("{n} {body}"))).await;
+            let (_, text) = viewer.text().await;
+            assert!(text.starts_with(&format!("{n} ")));
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        assert_eq!(
+            gateway.handle.connections(),
+            2,
+            "the slow one is still there"
+        );
+        let mut frames = 0;
+        while slow.frame().await.is_some() {
+            frames += 1;
+        }
+        assert!(frames > 0, "what was sealed before is lost");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_reads_again_in_time_gets_what_it_missed() {
+    local(async {
+        let gateway = OneShard::start();
+        let mut host = gateway.connect("host").await;
+        host.call(say::create("demo")).await;
+        host.call(say::enter("demo")).await;
+        let mut slow = gateway.connect_over("slow", 2_000).await;
+        slow.call(say::enter("demo")).await;
+        let body = "x".repeat(400);
+        for n in 0..20 {
+            host.call(say::text("demo", &format!("{n} {body}"))).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let (mut last, mut texts) = (None, 0);
+        while texts < 20 {
+            let push = slow.push().await.unwrap();
+            if push.seq == 0 {
+                continue;
+            }
+            assert!(last.is_none_or(|last| push.seq == last + 1), "a gap");
+            last = Some(push.seq);
+            texts += usize::from(matches!(push.body, Some(push::Body::RoomMessage(_))));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_on_the_same_platform_displaces_the_one_before() {
+    local(async {
+        let gateway = OneShard::start();
+        let mut first = gateway.connect("user").await;
+        let _second = gateway.connect("user").await;
+        while first.frame().await.is_some() {}
+        assert_eq!(
+            first.closed.map(|close| close.code),
+            Some(CloseCode::Displaced.into())
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_frames_end_their_own_connection_only() {
+    local(async {
+        let gateway = OneShard::start();
+        let mut good = gateway.connect("good").await;
+        let mut large = gateway.connect("large").await;
+        large.send_raw(&u32::MAX.to_be_bytes()).await;
+        while large.frame().await.is_some() {}
+        let close = large.closed.unwrap();
+        assert_eq!(close.code(), CloseCode::FrameTooLarge);
+        let mut garbage = gateway.connect("garbage").await;
+        garbage.send_raw(&[0, 0, 0, 2, 0xff, 0xff]).await;
+        while garbage.frame().await.is_some() {}
+        assert_eq!(garbage.closed.unwrap().code(), CloseCode::ProtocolError);
+        assert_eq!(good.call(say::create("still")).await.code, 0);
+    })
+    .await;
+}

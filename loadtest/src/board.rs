@@ -1,7 +1,8 @@
 //! What all threads of a run share: the stage it is in, what happened to each
 //! room, and counts for the progress bars.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -50,8 +51,23 @@ pub(crate) struct Board {
     pub(crate) deliveries: AtomicU64,
     /// Hostile connections that are open.
     pub(crate) hostile: AtomicU64,
-    /// By worker: clients to which something is still under way.
-    pub(crate) behind: Vec<AtomicU64>,
+    /// By worker: what is still under way.
+    pub(crate) behind: Vec<Behind>,
+}
+
+/// Clients of one worker to which something is still under way.
+#[derive(Debug, Default)]
+pub(crate) struct Behind {
+    left: AtomicU64,
+    looks: AtomicU64,
+}
+
+impl Behind {
+    /// The worker looked and found `left`.
+    pub(crate) fn looked(&self, left: u64) {
+        self.left.store(left, Relaxed);
+        self.looks.fetch_add(1, Release);
+    }
 }
 
 /// One room.
@@ -84,7 +100,7 @@ impl Board {
             gone: AtomicU64::new(0),
             deliveries: AtomicU64::new(0),
             hostile: AtomicU64::new(0),
-            behind: (0..workers).map(|_| AtomicU64::new(u64::MAX)).collect(),
+            behind: (0..workers).map(|_| Behind::default()).collect(),
         }
     }
 
@@ -103,11 +119,15 @@ impl Board {
         *self.stage.borrow()
     }
 
-    /// Clients to which something is still under way; `None` until every
-    /// worker has looked.
-    pub(crate) fn behind(&self) -> Option<u64> {
-        let counts = self.behind.iter().map(|n| n.load(Relaxed));
-        counts.map(|n| (n < u64::MAX).then_some(n)).sum()
+    /// How often each worker has looked, and how many clients are behind in all;
+    /// `None` until every worker has looked.
+    pub(crate) fn behind(&self) -> Option<(Vec<u64>, u64)> {
+        let looks: Vec<u64> = self.behind.iter().map(|b| b.looks.load(Acquire)).collect();
+        let left = self.behind.iter().map(|b| b.left.load(Relaxed)).sum();
+        looks
+            .iter()
+            .all(|looks| *looks > 0)
+            .then_some((looks, left))
     }
 
     /// The room of `index`.

@@ -181,7 +181,7 @@ async fn ground(args: &ChaosArgs, clock: Clock, settings: &str) -> Result<(Gatew
         internal: Some(gateway.internal),
         pid: None,
         server_name: args.server_name.clone(),
-        roots: livegate_client::Roots::pem_file(gateway.certificate())?,
+        roots: livegate_client::Roots::pem_file(gateway.certificate()?)?,
         app: App::new(crate::identity::DEV_APP, crate::identity::DEV_KEY),
     };
     let dialers = site.dialers()?;
@@ -210,7 +210,7 @@ async fn kill_hosts(
     let binary = binary(args.gateway.as_deref())?;
     let outcome = host_kill::play(
         &ground,
-        (&binary, &gateway.certificate()),
+        (&binary, &gateway.certificate()?),
         (args.host_kills, args.host_stops),
         args.parallel,
         &Dice::new(args.seed),

@@ -79,14 +79,10 @@ pub(crate) struct TargetArgs {
     /// Its process, when it runs on this machine: memory and CPU are read.
     #[arg(long, conflicts_with = "spawn")]
     pub(crate) pid: Option<u32>,
-    /// The certificate to trust.
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "certs/livegate.pem",
-        conflicts_with = "spawn"
-    )]
-    pub(crate) ca: PathBuf,
+    /// The certificate to trust [default: certs/livegate.pem or
+    /// certs/dev-ca.pem].
+    #[arg(long, value_name = "FILE", conflicts_with = "spawn")]
+    pub(crate) ca: Option<PathBuf>,
     /// The name in its certificate.
     #[arg(long, value_name = "NAME", default_value = "localhost")]
     pub(crate) server_name: String,

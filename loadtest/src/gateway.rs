@@ -153,9 +153,12 @@ impl Gateway {
         self.child.as_ref().and_then(Child::id)
     }
 
-    /// The certificate that it made for itself.
-    pub(crate) fn certificate(&self) -> PathBuf {
-        self.home.path().join("certs/livegate.pem")
+    /// The certificate to trust that it made for itself.
+    ///
+    /// # Errors
+    /// When it made none.
+    pub(crate) fn certificate(&self) -> Result<PathBuf> {
+        trusted(self.home.path())
     }
 
     async fn wait_ready(&mut self) -> Result<()> {
@@ -188,6 +191,19 @@ impl Gateway {
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n")
     }
+}
+
+/// The certificate to trust of a gateway that runs in `dir`.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn trusted(dir: &Path) -> Result<PathBuf> {
+    let places = ["certs/livegate.pem", "certs/dev-ca.pem"];
+    let found = places
+        .into_iter()
+        .map(|place| dir.join(place))
+        .find(|file| file.is_file());
+    found.with_context(|| format!("no {} in {}", places.join(" or "), dir.display()))
 }
 
 /// Sends `what` to a process that we started.

@@ -17,6 +17,8 @@ mod cli;
 mod client;
 mod clock;
 mod dice;
+#[cfg(test)]
+mod faulty;
 mod gateway;
 mod host;
 mod hostile;

@@ -17,7 +17,7 @@ use crate::board::{Board, Stage, Window};
 use crate::cli::{Failure, RunArgs, TargetArgs};
 use crate::clock::{Clock, Micros, micros};
 use crate::dice::Dice;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, trusted};
 use crate::identity::App;
 use crate::judge::{self, Catch, Looks};
 use crate::machine::{self, Usage};
@@ -179,20 +179,22 @@ fn site_of(gateway: &Gateway, target: &TargetArgs) -> Result<Site> {
         internal: Some(gateway.internal),
         pid: gateway.pid(),
         server_name: target.server_name.clone(),
-        roots: Roots::pem_file(gateway.certificate())?,
+        roots: Roots::pem_file(gateway.certificate()?)?,
         app: App::new(target.app, &target.key),
     })
 }
 
 fn site(target: &TargetArgs) -> Result<Site> {
-    let roots = Roots::pem_file(&target.ca);
-    let roots = roots.context("no certificate to trust; name it with --ca, or use --spawn")?;
+    let certificate = match &target.ca {
+        Some(file) => file.clone(),
+        None => trusted(Path::new(".")).context("name it with --ca, or use --spawn")?,
+    };
     Ok(Site {
         public: target.server,
         internal: target.internal,
         pid: target.pid,
         server_name: target.server_name.clone(),
-        roots,
+        roots: Roots::pem_file(certificate)?,
         app: App::new(target.app, &target.key),
     })
 }
@@ -262,7 +264,7 @@ impl Drop for Crew {
 }
 
 /// The run itself; the gateway's own counters come along.
-async fn drive(
+pub(crate) async fn drive(
     orders: &Arc<Orders>,
     sink: Option<&Sink>,
     progress: &mut Progress,
@@ -413,14 +415,18 @@ async fn drain(orders: &Orders, progress: &mut Progress) {
     orders.board.go(Stage::Drain);
     progress.begin("drain", limit.as_secs());
     let begun = Instant::now();
+    // What one worker sends another receives: only a look of every worker that
+    // began after all had nothing left proves that nothing is under way.
+    let mut quiet: Option<Vec<u64>> = None;
     while Instant::now() < deadline {
-        let behind = orders.board.behind();
-        let word = behind
-            .map(|n| format!("{n} clients behind"))
-            .unwrap_or_default();
-        progress.at(begun.elapsed().as_secs(), word);
-        if behind == Some(0) {
-            return;
+        if let Some((looks, left)) = orders.board.behind() {
+            progress.at(begun.elapsed().as_secs(), format!("{left} clients behind"));
+            let since = quiet.take().unwrap_or_else(|| looks.clone());
+            let again = looks.iter().zip(&since).all(|(now, then)| *now >= then + 2);
+            if left == 0 && again {
+                return;
+            }
+            quiet = (left == 0).then_some(since);
         }
         sleep(LOOK).await;
     }

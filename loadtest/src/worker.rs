@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::board::{Board, Stage};
+use crate::board::{Behind, Board, Stage};
 use crate::client::{Client, Desk, Failed, Seat};
 use crate::clock::{Clock, Micros};
 use crate::host::{self, Script};
@@ -129,12 +129,7 @@ async fn run(orders: Arc<Orders>, index: u32, of: u32) -> Result<Harvest> {
 }
 
 /// Follows the stages for the thread's counts, until the run stops.
-async fn attend(
-    orders: &Orders,
-    desk: &Desk,
-    members: &[Rc<RefCell<Member>>],
-    behind: &std::sync::atomic::AtomicU64,
-) {
+async fn attend(orders: &Orders, desk: &Desk, members: &[Rc<RefCell<Member>>], behind: &Behind) {
     let board = &orders.board;
     loop {
         match board.stage() {
@@ -142,7 +137,7 @@ async fn attend(
             Stage::Run(window) => desk.ward.borrow_mut().window = Some(window),
             Stage::Drain => {
                 let left = members.iter().filter(|m| !m.borrow().is_done(board));
-                behind.store(left.count() as u64, Relaxed);
+                behind.looked(left.count() as u64);
             }
             Stage::Stop => return,
         }

@@ -1,6 +1,8 @@
 //! One connection of a chaos run: few of them, each decoded in full.
 
-use livegate_client::{Connection, Disconnect, Login};
+use std::time::Duration;
+
+use livegate_client::{Connection, Disconnect, Heartbeat, Login};
 use livegate_proto::client::client_frame::Body;
 use livegate_proto::client::{self as wire, reply};
 use tokio::time::timeout;
@@ -10,7 +12,10 @@ use crate::clock::Clock;
 use crate::site::{Dialers, Site};
 
 /// Most time for one request.
-const REQUEST_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+const REQUEST_WITHIN: Duration = Duration::from_secs(5);
+
+/// Silence after something was sent that means a dead gateway.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Where a chaos run takes place.
 #[derive(Debug)]
@@ -41,6 +46,8 @@ impl Caller {
         let request = login.request(site.app.sign(user, ground.clock.unix()));
         let reply = connection.login(request, REQUEST_WITHIN).await;
         reply.map_err(|error| error.to_string())?;
+        // Over QUIC nobody says that the gateway died: only silence does.
+        connection.set_heartbeat(Heartbeat::Measured { silence: SILENCE });
         Ok(Self { connection })
     }
 

@@ -150,7 +150,7 @@ impl Stage {
         let user = format!("chaos-host-user-{number}");
         let watching = format!("chaos-watcher-{number}");
         let quic = number % 2 == 1;
-        let mut host = self.host(&room, &user)?;
+        let mut host = self.host(&room, &user, blow)?;
         let mut watcher = Watcher::start(&self.ground, &room, &watching, quic);
         let mut passed = Vec::new();
         let on_air = |what: &What| {
@@ -200,7 +200,7 @@ impl Stage {
         round.away_after_kill.push(away.at.saturating_sub(struck));
         host.kill().await?;
         let started = clock.now();
-        *host = self.host(room, user)?;
+        *host = self.host(room, user, Blow::KillTwice)?;
         let mut passed = Vec::new();
         let back = watcher
             .wait(GRACE, &mut passed, |what| *what == What::Back)
@@ -263,11 +263,26 @@ impl Stage {
     }
 
     /// A `livegate host` on air in `room`; dies with what is returned.
-    fn host(&self, room: &str, user: &str) -> Result<Child> {
+    ///
+    /// Hosts that are killed take TLS: the kernel closes a dead process's TCP
+    /// connections, QUIC's just fall silent.
+    fn host(&self, room: &str, user: &str, blow: Blow) -> Result<Child> {
+        let transport = match blow {
+            Blow::Kill | Blow::KillTwice => "tls",
+            Blow::Stop => "race",
+        };
         let site = &self.ground.site;
         Command::new(&self.binary)
-            .args(["host", "--room", room, "--user", user])
-            .args(["--server", &site.public.to_string()])
+            .args([
+                "host",
+                "--room",
+                room,
+                "--user",
+                user,
+                "--transport",
+                transport,
+            ])
+            .args(["--addr", &site.public.to_string()])
             .args(["--server-name", &site.server_name])
             .arg("--ca")
             .arg(&self.certificate)

@@ -52,6 +52,8 @@ pub(crate) struct Host {
     pub(crate) deeds: Arc<Mutex<Deeds>>,
     /// Who it is.
     pub(crate) user: String,
+    /// Over QUIC instead of TLS.
+    pub(crate) quic: bool,
     /// Whether it always comes back.
     pub(crate) steadfast: bool,
     /// Its moods.
@@ -124,7 +126,7 @@ impl Host {
 
     /// Enters and asks for the start; `None`: the live of this start is over.
     async fn start(&self, room: &str, start_id: &str) -> Result<Option<(String, Caller)>, Failed> {
-        let mut caller = Caller::log_in(&self.ground, &self.user, false).await?;
+        let mut caller = Caller::log_in(&self.ground, &self.user, self.quic).await?;
         let create = Body::CreateRoom(wire::CreateRoomRequest {
             room_id: room.to_owned(),
             room_info: Vec::new().into(),

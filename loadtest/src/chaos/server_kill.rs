@@ -90,6 +90,7 @@ pub(crate) async fn play(
             ground: ground.clone(),
             deeds: deeds.clone(),
             user: format!("chaos-live-{number}"),
+            quic: number % 3 == 1,
             steadfast: number % STEADFAST_EVERY == 0,
             dice: dice.fork(number.into()),
             scene: scene.subscribe(),

@@ -79,6 +79,43 @@ fn no_module_is_a_drawer() {
     }
 }
 
+#[test]
+fn documents_name_files_and_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let code: String = sources(&["src", "client", "loadtest/src", "proto", "tests"])
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect();
+    let mut wrong = Vec::new();
+    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"] {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        for named in text.split('`').skip(1).step_by(2) {
+            let is_file = named.contains('/')
+                && [".rs", ".toml", ".md"]
+                    .iter()
+                    .any(|end| named.ends_with(end));
+            if is_file && !named.contains(['*', ' ', 'N']) && !root.join(named).exists() {
+                wrong.push(format!("{page}: no file {named}"));
+            }
+            let is_test =
+                named.matches('_').count() >= 3 && !named.contains(['.', '/', '{', '=', ' ']);
+            if is_test && !code.contains(&format!("fn {named}(")) {
+                wrong.push(format!("{page}: no test {named}"));
+            }
+        }
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            if !link.contains("://") && !root.join(link).exists() {
+                wrong.push(format!("{page}: no file {link}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
 /// Lines outside tests for which `is_wrong` holds, as `file:line: text`.
 fn offending(folders: &[&str], is_wrong: impl Fn(&Path, &str) -> bool) -> Vec<String> {
     let mut wrong = Vec::new();

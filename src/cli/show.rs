@@ -3,6 +3,7 @@
 
 mod human;
 mod line;
+mod telling;
 
 use std::io;
 

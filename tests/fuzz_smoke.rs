@@ -32,14 +32,13 @@ fn what_is_said_before_login_holds() {
 }
 
 #[test]
+fn a_cut_stream_gives_the_frames_of_the_uncut_one() {
+    smoke(&kept("frame_stream"), 20_000, bodies::frame_stream);
+}
+
+#[test]
 fn the_session_holds() {
-    let mut seed = Vec::new();
-    for frame in frames() {
-        let body = frame.encode_to_vec();
-        seed.push(u8::try_from(body.len()).unwrap());
-        seed.extend(body);
-    }
-    smoke(&[seed], 10_000, bodies::session);
+    smoke(&kept("session_machine"), 10_000, bodies::session_machine);
 }
 
 #[test]
@@ -112,6 +111,18 @@ fn frames() -> Vec<ClientFrame> {
             request_id,
             body: Some(body),
         })
+        .collect()
+}
+
+/// The seeds of a target, in the order of their names.
+fn kept(target: &str) -> Vec<Vec<u8>> {
+    let folder = format!("{}/fuzz/seeds/{target}", env!("CARGO_MANIFEST_DIR"));
+    let files = std::fs::read_dir(folder).unwrap();
+    let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    paths.sort();
+    paths
+        .iter()
+        .map(|path| std::fs::read(path).unwrap())
         .collect()
 }
 

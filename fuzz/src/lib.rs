@@ -3,22 +3,25 @@
 //! Used by libFuzzer (`fuzz_targets/`) and, without a fuzzer, by
 //! `tests/fuzz_smoke.rs`. A body panics when something does not hold.
 
+mod frame_stream;
+mod session_machine;
+
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use livegate::auth::{AppConfig, AuthConfig, KeyRing, SecretText};
-use livegate::clock::{Instant, Moment, Unix};
-use livegate::id::{AppId, SessionId, ShardId, UserId, UserKey};
-use livegate::session::{
-    Action, Identity, Opening, Prelogin, PreloginStep, Session, SessionConfig,
-};
+use livegate::clock::Unix;
+use livegate::id::AppId;
+use livegate::session::{Prelogin, PreloginStep};
 use livegate::shard::tls::{MAX_RETAINED, Tls};
 use livegate_proto::Message as _;
-use livegate_proto::client::{ClientFrame, Platform};
+use livegate_proto::client::ClientFrame;
 use livegate_proto::codec::{self, MAX_CLIENT_FRAME, Split};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
+
+pub use frame_stream::frame_stream;
+pub use session_machine::session_machine;
 
 /// The app whose key the bodies know.
 pub const APP: AppId = AppId(1_400_000_000);
@@ -55,52 +58,6 @@ pub fn prelogin(data: &[u8]) {
             }
             PreloginStep::Refuse { .. } => return,
         }
-    }
-}
-
-/// After login: whatever is said, what waits is bounded, and a closed session
-/// says nothing more.
-pub fn session(data: &[u8]) {
-    let config = Arc::new(SessionConfig::default());
-    let identity = Identity {
-        id: SessionId::new(ShardId(0), 1, 1),
-        key: UserKey {
-            app: APP,
-            user: UserId::new("fuzzer").expect("a plain name"),
-        },
-        platform: Platform::Linux,
-        profile: Arc::default(),
-        sig_expires: NOW + Duration::from_secs(3600),
-        privileges: None,
-    };
-    let opening = Opening {
-        request_id: 1,
-        jitter: 7,
-    };
-    let mut now = Moment {
-        instant: Instant::from_millis(1000),
-        unix: NOW,
-    };
-    let (mut session, _) = Session::new(identity, opening, Arc::clone(&config), now);
-    let mut rest = data;
-    while let Some((len, body)) = rest.split_first() {
-        let end = usize::from(*len).min(body.len());
-        let closed = session.is_closed();
-        let actions = session.on_frame(&body[..end], now);
-        assert!(!closed || actions.is_empty(), "spoke after its end");
-        let ends = actions
-            .iter()
-            .position(|a| matches!(a, Action::Close { .. }));
-        assert!(
-            ends.is_none_or(|at| at + 1 == actions.len()),
-            "went on after its end"
-        );
-        assert!(session.in_flight() <= config.max_in_flight);
-        now = now + Duration::from_millis(u64::from(*len));
-        if session.deadline() <= now.instant {
-            session.on_deadline(now);
-        }
-        rest = &body[end..];
     }
 }
 

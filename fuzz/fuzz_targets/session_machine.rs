@@ -1,0 +1,4 @@
+//! See the body of the same name.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| livegate_fuzz::session_machine(data));

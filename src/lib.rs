@@ -10,6 +10,7 @@ pub mod backend;
 pub mod callback;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod dispatch;
 pub mod engine;
 pub mod event;

@@ -14,6 +14,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+mod certs;
+mod config;
 mod connect;
 mod entering;
 pub mod exit;
@@ -36,6 +38,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Certs(certs::Args),
+    Config(config::Args),
     Host(host::Args),
     Serve(serve::Args),
     Usersig(usersig::Args),
@@ -53,8 +57,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(command: Command) -> ExitCode {
     match command {
+        Command::Certs(args) => certs::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::Host(args) => host::run(&args),
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(&args),
         Command::Usersig(args) => usersig::run(args),
         Command::Watch(args) => watch::run(&args),
     }

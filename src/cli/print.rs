@@ -14,6 +14,16 @@ pub fn line(text: impl Display) -> io::Result<()> {
     out.flush()
 }
 
+/// Writes a text of lines to stdout as it is.
+///
+/// # Errors
+/// When stdout is closed or full.
+pub fn text(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
 /// Writes one line for a human to stderr. There is nobody to tell when that
 /// fails.
 pub fn complain(text: impl Display) {

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{exit, print};
-use crate::gateway::CertFiles;
+use crate::config::{self, ConfigError, Ground, Loaded, Override, Place};
 use crate::server::{Server, Settings};
 
 /// Run the gateway.
@@ -17,8 +17,11 @@ use crate::server::{Server, Settings};
 pub(super) struct Args {
     /// Development mode: makes a certificate, knows the vendor's sample app,
     /// listens on loopback only.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "config")]
     dev: bool,
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = "livegate.toml")]
+    config: PathBuf,
     /// Where state lives.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -31,15 +34,15 @@ pub(super) struct Args {
 }
 
 /// Runs until a signal says to stop.
-pub(super) fn run(args: Args) -> ExitCode {
-    let settings = match settings(args) {
-        Ok(settings) => settings,
+pub(super) fn run(args: &Args) -> ExitCode {
+    let loaded = match load(args) {
+        Ok(loaded) => loaded,
         Err(problem) => {
             print::complain(problem);
             return ExitCode::from(exit::CONFIG);
         }
     };
-    match start(settings) {
+    match start(loaded) {
         Ok(()) => ExitCode::from(exit::OK),
         Err(error) => {
             print::complain(format_args!("{error:#}"));
@@ -48,34 +51,57 @@ pub(super) fn run(args: Args) -> ExitCode {
     }
 }
 
-fn settings(args: Args) -> Result<Settings, String> {
-    if !args.dev {
-        return Err("only --dev so far".to_owned());
+/// Reads the configuration, and in development mode makes what it needs.
+fn load(args: &Args) -> Result<Loaded, ConfigError> {
+    let ground = match args.dev {
+        true => Ground::Dev,
+        false => Ground::File(&args.config),
+    };
+    let loaded = config::load(ground, config::environment(), args.overrides()?)?;
+    let files = loaded.cert_files();
+    if args.dev && !files.exist() {
+        let made = files.make(&[]);
+        made.map_err(|error| loaded.blame("tls.cert".to_owned(), error.to_string()))?;
     }
-    let mut settings = Settings::dev();
-    if let Some(dir) = args.data {
-        settings.engine.dir = dir;
-    }
-    if let Some(public) = args.public {
-        settings.listen.public = public;
-    }
-    if let Some(internal) = args.internal {
-        settings.internal.bind = internal;
-    }
-    for address in [settings.listen.public, settings.internal.bind] {
-        if !address.ip().is_loopback() {
-            return Err(format!("--dev listens on loopback only, not on {address}"));
-        }
-    }
-    let files = CertFiles::in_dir(&settings.base.join("certs"));
-    if !files.exist() {
-        files.make(&[]).map_err(|error| error.to_string())?;
-    }
-    Ok(settings)
+    loaded.check_files()?;
+    Ok(loaded)
 }
 
-fn start(settings: Settings) -> anyhow::Result<()> {
-    crate::telemetry::LogConfig::default().install()?;
+impl Args {
+    fn overrides(&self) -> Result<Vec<Override>, ConfigError> {
+        let mut set = Vec::new();
+        if let Some(dir) = &self.data {
+            // A flag means the directory as seen from here, not from the file.
+            let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+            let text = dir.to_str().ok_or_else(|| ConfigError {
+                place: Place::Flag("--data"),
+                key: None,
+                problem: "is not UTF-8".to_owned(),
+                meant: None,
+            })?;
+            set.push(Override::flag("--data", "engine.dir", text));
+        }
+        if let Some(public) = self.public {
+            set.push(Override::flag(
+                "--public",
+                "listen.public",
+                public.to_string(),
+            ));
+        }
+        if let Some(internal) = self.internal {
+            set.push(Override::flag(
+                "--internal",
+                "internal.bind",
+                internal.to_string(),
+            ));
+        }
+        Ok(set)
+    }
+}
+
+fn start(loaded: Loaded) -> anyhow::Result<()> {
+    loaded.config.log.install()?;
+    let settings = Settings::from(loaded);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("services")

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
 use tokio::sync::Notify;
@@ -64,6 +64,9 @@ pub enum CertError {
         /// Why.
         source: rustls::Error,
     },
+    /// No name that a certificate could be for.
+    #[error("`{0}` is neither a host's name nor an address")]
+    Name(String),
     /// Development certificates could not be made.
     #[error("cannot make a certificate: {0}")]
     Generate(#[from] rcgen::Error),
@@ -121,6 +124,12 @@ impl CertFiles {
     /// # Errors
     /// When a name is none, or a file cannot be written.
     pub fn make(&self, names: &[String]) -> Result<(), CertError> {
+        if let Some(bad) = names
+            .iter()
+            .find(|name| ServerName::try_from(name.as_str()).is_err())
+        {
+            return Err(CertError::Name(bad.clone()));
+        }
         let local = LOCAL_NAMES.map(str::to_owned);
         let all: Vec<String> = local.into_iter().chain(names.iter().cloned()).collect();
         let key = rcgen::KeyPair::generate()?;

@@ -39,6 +39,7 @@ pub mod tls;
 pub use certs::{CertError, CertFiles};
 pub use config::{BadGatewayConfig, GatewayConfig, ListenConfig, TlsConfig};
 pub use door::{Door, Place};
+pub use tls::provider;
 
 use admission::Admission;
 use certs::CertWatch;
@@ -120,7 +121,7 @@ impl Gateway {
     /// What cannot be used or bound.
     pub fn bind(settings: Settings<'_>, parts: Parts) -> Result<Self, BindError> {
         let Settings { listen, tls, .. } = settings;
-        let provider = tls::provider(tls);
+        let provider = provider(tls);
         let files = CertFiles {
             cert: settings.base.join(&tls.cert),
             key: settings.base.join(&tls.key),

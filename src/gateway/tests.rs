@@ -71,7 +71,7 @@ fn fixture() -> Fixture {
     let files = CertFiles::in_dir(dir.path());
     files.make(&[]).unwrap();
     let config = TlsConfig::default();
-    let provider = tls::provider(&config);
+    let provider = provider(&config);
     let current = tls::Current::new(files.load(&provider).unwrap());
     let server = tls::tcp_config(&config, provider, current).unwrap();
     let (place, adopted) = place();
@@ -98,7 +98,7 @@ fn client_config(files: &CertFiles, alpn: &[&[u8]]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let cert = CertificateDer::from_pem_file(&files.cert).unwrap();
     roots.add(cert).unwrap();
-    let provider = tls::provider(&TlsConfig::default());
+    let provider = provider(&TlsConfig::default());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()

@@ -25,12 +25,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use node::{Node, NodeSettings, StartError};
-pub use settings::{Settings, StopConfig};
+pub use settings::Settings;
 
 use crate::auth::KeyRing;
 use crate::backend::{ApiKeys, Backend, Doors, InternalPort, routes};
 use crate::callback::{Delivery, Dispatcher};
 use crate::clock::Clock;
+use crate::config::StopConfig;
 use crate::gateway::{self, Gateway};
 use crate::rooms::driver;
 use crate::shard::Shards;

@@ -45,6 +45,8 @@ const DEV: &str = "
 public = \"127.0.0.1:7443\"
 [gateway]
 exempt_loopback = true
+[internal]
+api_keys = [\"livegate-dev-key\"]
 [rooms]
 open_hosting = true
 ";

@@ -56,9 +56,11 @@ pub(super) struct ConnectArgs {
     /// A name to show to others.
     #[arg(long)]
     nick: Option<String>,
-    /// Which transports are tried.
-    #[arg(long, value_enum, default_value_t = TransportArg::Race)]
-    transport: TransportArg,
+    /// Which transports are tried. Not given: a watcher races both; a host uses
+    /// TLS, because the kernel closes a killed process's TCP connection for it,
+    /// while over QUIC only the missing heartbeats tell.
+    #[arg(long, value_enum)]
+    transport: Option<TransportArg>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -88,11 +90,16 @@ impl ConnectArgs {
         }
     }
 
-    /// The configuration of a client that logs `user` in.
+    /// The configuration of a client that logs `user` in, over `transport`
+    /// unless another was asked for.
     ///
     /// # Errors
     /// When the certificates cannot be read, or the key is too short.
-    pub(super) fn config(&self, user: &UserId) -> anyhow::Result<Config> {
+    pub(super) fn config(
+        &self,
+        user: &UserId,
+        transport: TransportPreference,
+    ) -> anyhow::Result<Config> {
         let development = AppConfig::development();
         let app = self.app.unwrap_or(development.sdk_app_id);
         let sig = match (&self.sig, &self.key) {
@@ -106,7 +113,7 @@ impl ConnectArgs {
         let roots = self.roots()?;
         let mut config = Config::new(&self.addr, app, user.as_str(), sig, roots);
         config.server_name.clone_from(&self.server_name);
-        config.dial.transport = self.transport.into();
+        config.dial.transport = self.transport.map_or(transport, Into::into);
         config.login.client_version =
             concat!("livegate-cli/", env!("CARGO_PKG_VERSION")).to_owned();
         config.login.profile = self.nick.clone().map(|nick| Profile {

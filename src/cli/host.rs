@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use livegate_client::wire::LivePhase;
-use livegate_client::{Client, Event, Events, RequestError, RoomEventKind, RoomHandle, State};
+use livegate_client::{
+    Client, Event, Events, RequestError, RoomEventKind, RoomHandle, State, TransportPreference,
+};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -63,7 +65,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 async fn host(args: &Args) -> anyhow::Result<()> {
     let fallback = || format!("host-{}", args.connect.room);
     let user = args.connect.user(fallback)?;
-    let (client, events) = Client::start(args.connect.config(&user)?)?;
+    let (client, events) = Client::start(args.connect.config(&user, TransportPreference::Tls)?)?;
     let mut stage = Stage {
         args,
         user,

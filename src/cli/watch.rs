@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use livegate_client::{Client, Events};
+use livegate_client::{Client, Events, TransportPreference};
 
 use super::connect::ConnectArgs;
 use super::entering::{self, Entering, Missing};
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
 
 async fn watch(args: &Args) -> anyhow::Result<()> {
     let user = args.connect.user(random_name)?;
-    let (client, events) = Client::start(args.connect.config(&user)?)?;
+    let (client, events) = Client::start(args.connect.config(&user, TransportPreference::Race)?)?;
     let printer = Printer::new(args.connect.json);
     let outcome = follow(&args.connect, &client, events, printer).await;
     client.close().await;

@@ -230,7 +230,7 @@ async fn kill_servers(
     let sink = Sink::start(CALLBACK_SECRET, clock, dice.clone(), refused).await?;
     let grace = crate::span::print(lives::GRACE);
     let settings = format!(
-        "[rooms]\nrestart_grace = \"{grace}\"\n[backend]\napi_keys = [\"{}\"]\n{}",
+        "[rooms]\ngrace = \"{grace}\"\nrestart_grace = \"{grace}\"\n[internal]\napi_keys = [\"{}\"]\n{}",
         server_kill::API_KEY,
         callbacks(&sink.url(), CALLBACK_SECRET)
     );

@@ -44,6 +44,15 @@ pub(crate) struct Gateway {
     child: Option<Child>,
 }
 
+/// How a list of apps begins in a configuration.
+const APPS: &str = "[[apps]]";
+
+/// The development app, as a configuration names it.
+pub(crate) fn app() -> String {
+    let (app, key) = (crate::identity::DEV_APP, crate::identity::DEV_KEY);
+    format!("{APPS}\nsdk_app_id = {app}\nkeys = [\"{key}\"]\nadmins = [\"administrator\"]\n")
+}
+
 impl Gateway {
     /// Starts `binary` with `settings` as its configuration and waits until it
     /// is ready.
@@ -62,6 +71,12 @@ impl Gateway {
         let home = tempfile::Builder::new()
             .prefix("livegate-loadtest-")
             .tempdir()?;
+        let app = if settings.contains(APPS) {
+            String::new()
+        } else {
+            app()
+        };
+        let settings = format!("[gateway]\nexempt_loopback = true\n{settings}\n{app}");
         std::fs::write(home.path().join("livegate.toml"), settings)?;
         let mut gateway = Self {
             public: free_port(dice)?,
@@ -70,8 +85,25 @@ impl Gateway {
             home,
             child: None,
         };
+        gateway.make_certificate().await?;
         gateway.restart().await?;
         Ok(gateway)
+    }
+
+    async fn make_certificate(&self) -> Result<()> {
+        let made = Command::new(&self.binary)
+            .args(["certs", "--dir", "certs"])
+            .current_dir(self.home.path())
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .with_context(|| format!("starting {}", self.binary.display()))?;
+        ensure!(
+            made.status.success(),
+            "no certificate was made: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        Ok(())
     }
 
     /// Starts it (again) on the same ports and data, and waits until it is ready.
@@ -96,7 +128,6 @@ impl Gateway {
         let child = Command::new(&self.binary)
             .args([
                 "serve",
-                "--dev",
                 "--config",
                 "livegate.toml",
                 "--data",

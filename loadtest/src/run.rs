@@ -155,10 +155,11 @@ async fn start_own(args: &RunArgs, plan: &Plan, clock: Clock, progress: &Progres
     Ok(Own { gateway, sink })
 }
 
-/// Configuration that makes the development app tell its lives to `url`.
+/// The last part of a configuration: the development app, which tells its lives
+/// to `url`.
 pub(crate) fn callbacks(url: &str, secret: &str) -> String {
-    let app = crate::identity::DEV_APP;
-    format!("[[callback.apps]]\nsdk_app_id = {app}\nurl = \"{url}\"\nsecrets = [\"{secret}\"]\n")
+    let app = crate::gateway::app();
+    format!("{app}[apps.callback]\nurl = \"{url}\"\nsecrets = [\"{secret}\"]\n")
 }
 
 /// The gateway to start: the one named, or the one beside this program.

@@ -76,7 +76,7 @@ impl Room {
     }
 
     /// Starts a live, or repeats the answer to a start. After `Ok` the asker
-    /// is answered by [`SessionEvent::Answered`], when it is recorded.
+    /// is answered by [`SessionEvent::Answered`](crate::dispatch::SessionEvent::Answered), when it is recorded.
     ///
     /// # Errors
     /// [`Code::NOT_IN_ROOM`], [`Code::NO_PERMISSION`],
@@ -154,7 +154,7 @@ impl Room {
     }
 
     /// Ends the live, then the room. After `Ok` the asker is answered by
-    /// [`SessionEvent::Answered`] when it is gone.
+    /// [`SessionEvent::Answered`](crate::dispatch::SessionEvent::Answered) when it is gone.
     ///
     /// # Errors
     /// [`Code::NO_ROOM`], [`Code::NO_PERMISSION`]; [`Code::OVERLOADED`] while

@@ -29,7 +29,7 @@ impl Room {
     /// order of entering.
     ///
     /// # Errors
-    /// [`Code::BAD_PARAMETER`] for a cursor that was not given out.
+    /// [`Code::BAD_PARAMETER`](livegate_proto::code::Code::BAD_PARAMETER) for a cursor that was not given out.
     pub fn members(&self, limit: u32, cursor: &str) -> Result<wire::MembersReply, Refusal> {
         self.inner.lock().core.page(limit, cursor)
     }
@@ -37,7 +37,7 @@ impl Room {
     /// Up to `limit` pushes after the seq `after` that the log still holds.
     ///
     /// # Errors
-    /// [`Code::NOT_IN_ROOM`].
+    /// [`Code::NOT_IN_ROOM`](livegate_proto::code::Code::NOT_IN_ROOM).
     pub fn history(
         &self,
         session: SessionId,

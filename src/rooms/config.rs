@@ -131,6 +131,16 @@ impl RoomsConfig {
                 presence.exact_again_below <= presence.exact_below,
                 "must not exceed rooms.presence.exact_below",
             ),
+            (
+                "presence.exact_below",
+                presence.exact_below <= 150,
+                "must be at most 150: a snapshot names so many",
+            ),
+            (
+                "presence.changes_per_frame",
+                (1..=150).contains(&presence.changes_per_frame),
+                "must be 1 to 150: one frame holds so many",
+            ),
             ("rate.per_second", rate.per_second > 0, "must be at least 1"),
             (
                 "rate.burst",

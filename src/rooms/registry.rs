@@ -11,6 +11,7 @@ use std::sync::{Arc, Weak};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use foldhash::fast::RandomState;
+use livegate_proto::Message;
 use livegate_proto::client as wire;
 use livegate_proto::code::Code;
 use parking_lot::Mutex;
@@ -31,6 +32,10 @@ use crate::rooms::refusal::Refusal;
 use crate::rooms::room::Room;
 use crate::rooms::timers::{TICK, Timers};
 use crate::telemetry::Metrics;
+
+/// Bytes of summaries in one page of a list: with it the answer stays under the
+/// limit of a frame.
+const LIST_BYTES: usize = 192 << 10;
 
 /// What every room needs from the rest of the process.
 #[derive(Debug)]
@@ -164,17 +169,33 @@ impl Rooms {
         let start = after.map_or(0, |after| ranks.partition_point(|rank| *rank <= after));
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let end = start.saturating_add(limit).min(ranks.len());
-        let page = &ranks[start..end];
-        let summary = |rank: &Rank| {
-            let room = rank.room.clone();
-            Some(self.get(&RoomKey { app, room })?.summary())
-        };
-        let more = end < ranks.len();
-        let last = page.last().filter(|_| more);
+        let (rooms, taken) = self.page(app, &ranks[start..end]);
+        let more = start + taken < ranks.len();
+        let last = ranks[..start + taken].last().filter(|_| more);
         Ok(wire::ListRoomsReply {
-            rooms: page.iter().filter_map(summary).collect(),
+            rooms,
             next_cursor: last.map(Rank::cursor).unwrap_or_default(),
         })
+    }
+
+    /// The rooms of `ranks`, as many as one frame holds, and how many ranks
+    /// that were.
+    fn page(&self, app: AppId, ranks: &[Rank]) -> (Vec<wire::RoomSummary>, usize) {
+        let mut rooms = Vec::new();
+        let mut bytes = 0;
+        for (n, rank) in ranks.iter().enumerate() {
+            let room = rank.room.clone();
+            let Some(room) = self.get(&RoomKey { app, room }) else {
+                continue;
+            };
+            let summary = room.summary();
+            bytes += summary.encoded_len();
+            if bytes > LIST_BYTES {
+                return (rooms, n);
+            }
+            rooms.push(summary);
+        }
+        (rooms, ranks.len())
     }
 
     /// Up to `limit` lives of an app that have not ended, by live id, after

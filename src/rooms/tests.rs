@@ -298,6 +298,36 @@ async fn rooms_with_a_live_are_listed_first_then_by_online_count() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_of_rooms_fits_a_frame_however_much_they_say_of_themselves() {
+    let mut world = World::new();
+    world.run();
+    for n in 0..100 {
+        let id = RoomId::new(&format!("r{n}")).unwrap();
+        let args = CreateArgs {
+            asker: asker(1),
+            owner: user("owner"),
+            info: Bytes::from(vec![7; 4096]),
+        };
+        world
+            .rooms
+            .create(APP, Some(id), args, world.now())
+            .unwrap();
+    }
+    let mut cursor = String::new();
+    let mut listed = 0;
+    loop {
+        let page = world.rooms.list(APP, 100, &cursor, world.now()).unwrap();
+        assert!(page.encoded_len() < livegate_proto::codec::MAX_SERVER_FRAME);
+        listed += page.rooms.len();
+        cursor = page.next_cursor;
+        if cursor.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(listed, 100);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_backend_ends_a_live_and_hears_how_it_ended() {
     let mut world = World::new();
     world.run();

@@ -16,6 +16,10 @@ use crate::rooms::members::Member;
 use crate::rooms::presence::Person;
 use crate::rooms::refusal::Refusal;
 
+/// Members with a role that a snapshot names; Members lists them all. Keeps the
+/// frame and the work of entering bounded.
+const SNAPSHOT_ROLES: usize = 100;
+
 /// A session that enters, authorised.
 #[derive(Debug, Clone)]
 pub struct EnterArgs {
@@ -257,7 +261,8 @@ impl Core {
         let members = if exact {
             self.members.iter().map(|m| self.wire_member(m)).collect()
         } else {
-            self.with_role().map(|m| self.wire_member(m)).collect()
+            let named = self.with_role().take(SNAPSHOT_ROLES);
+            named.map(|m| self.wire_member(m)).collect()
         };
         let room = wire::RoomSnapshot {
             room_id: self.key.room.to_string(),

@@ -6,12 +6,11 @@ use crate::clock::Unix;
 use crate::engine::{Commit, Fact, Subject};
 use crate::id::{LiveId, RoomId, RoomKey};
 use crate::rooms::core::Record;
-use crate::rooms::live::Commitment;
 
-/// The commit of `record`. Ends of lives may use the queue's reserve.
+/// The commit of `record`.
 pub(crate) fn commit(room: &RoomKey, record: &Record) -> Commit {
     let (subject, fact) = match record {
-        Record::Live(commitment) => return live(room, commitment),
+        Record::Live(commitment) => return commitment.as_ref().clone().into_commit(),
         Record::Room(charter) => (
             Subject::Room(room.clone()),
             Fact::Room(room.clone(), charter.record(room)),
@@ -24,23 +23,6 @@ pub(crate) fn commit(room: &RoomKey, record: &Record) -> Commit {
         facts: vec![fact],
         outbox: Vec::new(),
         reserve: false,
-    }
-}
-
-fn live(room: &RoomKey, commitment: &Commitment) -> Commit {
-    match commitment {
-        Commitment::Started { fact, record } => Commit {
-            subject: Subject::LiveStarted(room.clone(), fact.live),
-            facts: vec![Fact::Live(fact.live, record.clone())],
-            outbox: Vec::new(),
-            reserve: false,
-        },
-        Commitment::Ended { fact, record } => Commit {
-            subject: Subject::LiveEnded(room.clone(), fact.live),
-            facts: vec![Fact::Live(fact.live, record.clone())],
-            outbox: Vec::new(),
-            reserve: true,
-        },
     }
 }
 

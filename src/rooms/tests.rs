@@ -17,7 +17,7 @@ use super::live::Asker;
 use super::*;
 use crate::clock::{Clock, Moment, Unix};
 use crate::dispatch::{Dispatch, Input, SessionEvent};
-use crate::engine::{Engine, EngineConfig, Stepper};
+use crate::engine::{Engine, EngineConfig, OrderKey, Stepper};
 use crate::event::EndReason;
 use crate::id::{AppId, RoomId, RoomKey, SessionId, ShardId, UserId};
 use crate::telemetry::Metrics;
@@ -341,6 +341,26 @@ async fn the_backend_ends_a_live_and_hears_how_it_ended() {
     assert_eq!(fact.reason, EndReason::BackendEnded);
     let again = room.end_for_backend(Some(fact.live), world.now()).await;
     assert_eq!(again.unwrap(), fact);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_backend_is_told_is_recorded_with_the_fact() {
+    let mut world = World::new();
+    world.run();
+    let host = world.enter("demo", 1, "host");
+    world.start(&host, 1, "s1");
+    world.settle().await;
+    let room = Arc::clone(host.membership.room());
+    let fact = room.end_for_backend(None, world.now()).await.unwrap();
+    let outbox = world.engine.outbox();
+    let order = OrderKey {
+        app: APP,
+        key: "demo".into(),
+    };
+    let rows = outbox.rows(order, 0, 9).await.unwrap();
+    let events: Vec<_> = rows.into_iter().map(|row| row.event_id).collect();
+    let live = fact.live;
+    assert_eq!(events, [format!("{live}:started"), format!("{live}:ended")]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -87,7 +87,8 @@ pub struct LiveStats {
     pub likes: u64,
     /// Gifts, by their counts.
     pub gifts: u64,
-    /// The gateway was killed in between: the last seconds before may be missing.
+    /// Counts are not exact: the gateway was restarted in between, or there were
+    /// more distinct viewers than are counted exactly.
     pub approximate: bool,
 }
 

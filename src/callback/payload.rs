@@ -89,9 +89,10 @@ mod tests {
     use crate::clock::Unix;
     use crate::id::{AppId, LiveId, RoomId, UserId};
 
-    /// docs and backends rely on this text.
+    /// Backends rely on this text.
     #[test]
     fn the_two_events_read_as_documented() {
+        let document = include_str!("../../docs/callbacks.md");
         let live = LiveId::parse("01890a5d-ac96-774b-bcce-b302099a8057").unwrap();
         let started = LiveStarted {
             app: AppId(7),
@@ -101,6 +102,7 @@ mod tests {
             started: Unix(1_000),
         };
         let row = live_started(&started);
+        assert!(document.contains(std::str::from_utf8(&row.body).unwrap()));
         assert_eq!(row.event_id, "01890a5d-ac96-774b-bcce-b302099a8057:started");
         assert_eq!(row.order_key, "demo");
         assert_eq!(
@@ -128,8 +130,10 @@ mod tests {
             },
             detection_ms: 18_000,
         };
+        let row = live_ended(&ended);
+        assert!(document.contains(std::str::from_utf8(&row.body).unwrap()));
         assert_eq!(
-            live_ended(&ended).body,
+            row.body,
             concat!(
                 r#"{"event":"live_ended","#,
                 r#""event_id":"01890a5d-ac96-774b-bcce-b302099a8057:ended","#,

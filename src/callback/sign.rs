@@ -69,5 +69,8 @@ mod tests {
             ",v1=06ffffdeb4d73f6a149db4bb4298327ed2fe983607877557087fb5f03dadb93e"
         );
         assert_eq!(signed, expected);
+        let document = include_str!("../../docs/callbacks.md");
+        let (first, _) = expected.split_once(',').unwrap();
+        assert!(document.contains(first));
     }
 }

@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::error::{AttemptError, DialError};
 use crate::link::{Link, Transport};
-use crate::race::{Attempt, TransportPreference, UdpMemory, plan, race};
+use crate::race::{Attempt, Pace, TransportPreference, UdpMemory, plan, race};
 use crate::tls::{self, Roots, TlsError};
 
 /// Addresses of one name that are tried.
@@ -40,6 +40,9 @@ pub struct DialConfig {
     /// How long QUIC runs alone before TLS is started beside it. Default
     /// 200 ms.
     pub head_start: Duration,
+    /// How long QUIC is still waited for after TLS has failed: a gateway that is
+    /// down refuses TCP at once, QUIC tells nothing. Default 1 s.
+    pub patience: Duration,
     /// How long an address where UDP failed is dialled with TLS first.
     /// Default 5 min.
     pub udp_memory: Duration,
@@ -62,6 +65,7 @@ impl DialConfig {
             roots,
             transport: TransportPreference::default(),
             head_start: Duration::from_millis(200),
+            patience: Duration::from_secs(1),
             udp_memory: Duration::from_secs(300),
             timeout: Duration::from_secs(10),
             resume: true,
@@ -167,9 +171,16 @@ impl Dialer {
         );
         let attempts = plan
             .iter()
-            .map(|attempt| self.attempt(*attempt, target, &host, name.clone()))
+            .map(|attempt| {
+                let opening = self.attempt(*attempt, target, &host, name.clone());
+                (attempt.transport, opening)
+            })
             .collect();
-        match race(attempts, self.config.head_start).await {
+        let pace = Pace {
+            head_start: self.config.head_start,
+            patience: self.config.patience,
+        };
+        match race(attempts, pace).await {
             Ok((place, link)) => {
                 self.learn(&plan, place, Instant::now());
                 Ok(link)

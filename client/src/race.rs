@@ -95,75 +95,115 @@ pub(crate) fn plan(
     first
 }
 
-/// Runs futures in order, each started when one before it failed or
-/// `head_start` after the last was started; the first success wins, the others
-/// are dropped. Answers with the winner's place.
+/// How attempts follow each other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// How long an attempt runs before the next is started beside it.
+    pub(crate) head_start: Duration,
+    /// How long QUIC is still waited for after TLS has failed: where nobody
+    /// listens TCP says so at once and QUIC never does.
+    pub(crate) patience: Duration,
+}
+
+/// Runs attempts in order, each started when one before it failed or a head
+/// start after the last was started; the first success wins, the others are
+/// dropped. Answers with the winner's place.
 ///
 /// # Errors
-/// When all failed: their errors, in order.
+/// When all failed, or nothing is to be hoped for from those that still run:
+/// the errors, in order.
 pub(crate) async fn race<F, T, E>(
-    attempts: Vec<F>,
-    head_start: Duration,
+    attempts: Vec<(Transport, F)>,
+    pace: Pace,
 ) -> Result<(usize, T), Vec<E>>
 where
     F: Future<Output = Result<T, E>>,
 {
     let mut lanes: Vec<Lane<F, E>> = attempts
         .into_iter()
-        .map(|attempt| Lane::Runs(Box::pin(attempt)))
+        .map(|(transport, attempt)| Lane::Runs(transport, Box::pin(attempt)))
         .collect();
     let mut started = lanes.len().min(1);
-    let mut timer = Box::pin(sleep(head_start));
+    let mut waits_out = false;
+    let mut timer = Box::pin(sleep(pace.head_start));
     poll_fn(|cx| {
         loop {
             let mut failed = false;
             for (place, lane) in lanes.iter_mut().enumerate().take(started) {
-                let Lane::Runs(attempt) = lane else { continue };
+                let Lane::Runs(transport, attempt) = lane else {
+                    continue;
+                };
                 match attempt.as_mut().poll(cx) {
                     Poll::Ready(Ok(value)) => return Poll::Ready(Ok((place, value))),
                     Poll::Ready(Err(error)) => {
-                        *lane = Lane::Failed(error);
+                        *lane = Lane::Failed(*transport, error);
                         failed = true;
                     }
                     Poll::Pending => {}
                 }
             }
-            if started < lanes.len() && (failed || timer.as_mut().poll(cx).is_ready()) {
-                started += 1;
-                timer.as_mut().reset(Instant::now() + head_start);
+            if failed && !waits_out && only_quic_is_left(&lanes) {
+                waits_out = true;
+                started = lanes.len();
+                timer.as_mut().reset(Instant::now() + pace.patience);
                 continue;
             }
-            return match failures(&mut lanes) {
-                Some(errors) => Poll::Ready(Err(errors)),
-                None => Poll::Pending,
-            };
+            let is_due = timer.as_mut().poll(cx).is_ready();
+            if started < lanes.len() && (failed || is_due) {
+                started += 1;
+                timer.as_mut().reset(Instant::now() + pace.head_start);
+                continue;
+            }
+            if waits_out && is_due || !lanes.iter().any(Lane::runs) {
+                return Poll::Ready(Err(failures(&mut lanes)));
+            }
+            return Poll::Pending;
         }
     })
     .await
 }
 
 enum Lane<F, E> {
-    Runs(Pin<Box<F>>),
-    Failed(E),
+    Runs(Transport, Pin<Box<F>>),
+    Failed(Transport, E),
 }
 
-/// The errors of all lanes, once every one has failed.
-fn failures<F, E>(lanes: &mut Vec<Lane<F, E>>) -> Option<Vec<E>> {
-    if lanes.iter().any(|lane| matches!(lane, Lane::Runs(_))) {
-        return None;
+impl<F, E> Lane<F, E> {
+    fn runs(&self) -> bool {
+        matches!(self, Self::Runs(..))
     }
+}
+
+/// Whether TLS has failed and nothing but QUIC may yet succeed. In a race of
+/// QUIC alone its own timeouts decide.
+fn only_quic_is_left<F, E>(lanes: &[Lane<F, E>]) -> bool {
+    let (mut quic, mut tls_failed) = (false, false);
+    for lane in lanes {
+        match lane {
+            Lane::Runs(Transport::Quic, _) => quic = true,
+            Lane::Runs(..) => return false,
+            Lane::Failed(transport, _) => tls_failed |= *transport != Transport::Quic,
+        }
+    }
+    quic && tls_failed
+}
+
+fn failures<F, E>(lanes: &mut Vec<Lane<F, E>>) -> Vec<E> {
     let errors = lanes.drain(..).filter_map(|lane| match lane {
-        Lane::Runs(_) => None,
-        Lane::Failed(error) => Some(error),
+        Lane::Runs(..) => None,
+        Lane::Failed(_, error) => Some(error),
     });
-    Some(errors.collect())
+    errors.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const START: Duration = Duration::from_millis(200);
+    const PACE: Pace = Pace {
+        head_start: Duration::from_millis(200),
+        patience: Duration::from_millis(1_000),
+    };
 
     /// Ends after `ms` as `result` says.
     async fn attempt(ms: u64, result: Result<u64, u64>) -> Result<u64, u64> {
@@ -171,15 +211,17 @@ mod tests {
         result
     }
 
+    /// QUIC and TLS by turns, the outcome and when it came.
     async fn timed(
         attempts: Vec<(u64, Result<u64, u64>)>,
     ) -> (Result<(usize, u64), Vec<u64>>, u128) {
         let begin = Instant::now();
-        let attempts = attempts
-            .into_iter()
-            .map(|(ms, result)| attempt(ms, result))
+        let transports = [Transport::Quic, Transport::Tls].into_iter().cycle();
+        let attempts = transports
+            .zip(attempts)
+            .map(|(transport, (ms, result))| (transport, attempt(ms, result)))
             .collect();
-        let outcome = race(attempts, START).await;
+        let outcome = race(attempts, PACE).await;
         (outcome, begin.elapsed().as_millis())
     }
 
@@ -202,6 +244,26 @@ mod tests {
     async fn a_failure_starts_the_next_at_once() {
         let attempts = vec![(10, Err(1)), (10, Err(2)), (10, Ok(3))];
         assert_eq!(timed(attempts).await, (Ok((2, 3)), 30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn quic_that_hangs_is_given_up_a_while_after_tls_has_failed() {
+        let (hangs, slow) = ((60_000, Ok(1)), (900, Ok(2)));
+        assert_eq!(
+            timed(vec![hangs, (50, Err(2))]).await,
+            (Err(vec![2]), 1_250)
+        );
+        assert_eq!(timed(vec![slow, (50, Err(3))]).await, (Ok((0, 2)), 900));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tls_has_its_time_when_quic_has_failed_and_so_has_quic_alone() {
+        let attempts = vec![(10, Err(1)), (5_000, Ok(2))];
+        assert_eq!(timed(attempts).await, (Ok((1, 2)), 5_010));
+        assert_eq!(timed(vec![(5_000, Ok(1))]).await, (Ok((0, 1)), 5_000));
+        let quic = |ms, result| (Transport::Quic, attempt(ms, result));
+        let both = vec![quic(10, Err(1)), quic(5_000, Ok(2))];
+        assert_eq!(race(both, PACE).await, Ok((1, 2)));
     }
 
     #[tokio::test(start_paused = true)]

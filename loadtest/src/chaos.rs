@@ -200,9 +200,7 @@ async fn kill_hosts(
     clock: Clock,
     progress: &Progress,
 ) -> Result<Outcome<host_kill::Figures>> {
-    let grace = crate::span::print(host_kill::GRACE);
-    let settings = format!("[rooms]\ngrace = \"{grace}\"\n");
-    let (gateway, ground) = ground(args, clock, &settings).await?;
+    let (gateway, ground) = ground(args, clock, "").await?;
     progress.say(format!(
         "killing {} hosts and stopping {}",
         args.host_kills, args.host_stops

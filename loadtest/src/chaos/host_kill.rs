@@ -284,6 +284,7 @@ impl Stage {
             ])
             .args(["--addr", &site.public.to_string()])
             .args(["--server-name", &site.server_name])
+            .args(["--grace", &crate::span::print(GRACE)])
             .arg("--ca")
             .arg(&self.certificate)
             // Open and silent: lines would be danmaku, an end might end the live.

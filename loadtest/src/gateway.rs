@@ -90,19 +90,15 @@ impl Gateway {
         Ok(gateway)
     }
 
+    /// What goes wrong here the gateway tells when it starts without one.
     async fn make_certificate(&self) -> Result<()> {
-        let made = Command::new(&self.binary)
+        Command::new(&self.binary)
             .args(["certs", "--dir", "certs"])
             .current_dir(self.home.path())
             .stdin(Stdio::null())
             .output()
             .await
             .with_context(|| format!("starting {}", self.binary.display()))?;
-        ensure!(
-            made.status.success(),
-            "no certificate was made: {}",
-            String::from_utf8_lossy(&made.stderr)
-        );
         Ok(())
     }
 
@@ -126,13 +122,7 @@ impl Gateway {
             .append(true)
             .open(self.home.path().join("log"))?;
         let child = Command::new(&self.binary)
-            .args([
-                "serve",
-                "--config",
-                "livegate.toml",
-                "--data",
-                "data",
-            ])
+            .args(["serve", "--config", "livegate.toml", "--data", "data"])
             .args(["--public", &self.public.to_string()])
             .args(["--internal", &self.internal.to_string()])
             .current_dir(self.home.path())

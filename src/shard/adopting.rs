@@ -30,8 +30,7 @@ impl<C: Carrier> State<C> {
             self.uncount();
             return;
         };
-        let metrics = self.parts.metrics.shard(self.parts.handle.id.0);
-        metrics.opened(transport);
+        self.parts.counters().opened(transport);
         self.newcomers.push(id);
         self.act(id, hello, now);
         self.take_frames(id, now);

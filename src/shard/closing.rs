@@ -46,8 +46,8 @@ impl<C: Carrier> State<C> {
         connection.registration = None;
         connection.permit = None;
         report(id, connection, ending, now);
-        let metrics = self.parts.metrics.shard(self.parts.handle.id.0);
-        metrics.closed(connection.transport, ending.reason());
+        let counters = self.parts.counters();
+        counters.closed(connection.transport, ending.reason());
         self.uncount();
         let peer_is_there = ending != Ending::PeerClosed;
         if peer_is_there && self.say_goodbye(id, ending, retry_after_ms, now) {
@@ -75,11 +75,16 @@ impl<C: Carrier> State<C> {
             ..ServerFrame::default()
         };
         codec::append(&frame, &mut out);
-        let Self { slots, scratch, .. } = self;
+        let Self {
+            slots,
+            scratch,
+            parts,
+            ..
+        } = self;
         let written = slots.get_mut(id).is_some_and(|connection| {
             // A blocked transport gets the last word sealed behind what waits:
             // the plaintext order is kept, the ring is given up.
-            let written = connection.write(&out, scratch, now);
+            let written = connection.write(&out, scratch, now, parts.counters());
             let mut cx = Context::from_waker(waker_of(connection.waker.as_ref()));
             written.is_ok() && !matches!(connection.io.poll_close(&mut cx), Poll::Ready(Err(_)))
         });
@@ -104,6 +109,9 @@ impl<C: Carrier> State<C> {
         };
         if let Some((_, token)) = connection.timer {
             self.wheel.cancel(token);
+        }
+        if connection.is_blocked() {
+            self.parts.counters().unblocked();
         }
         // Its reader finds nothing and ends.
         if let Some(waker) = connection.waker {

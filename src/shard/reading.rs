@@ -3,6 +3,7 @@
 use std::task::{Context, Poll, Waker, ready};
 
 use livegate_proto::client::{CloseCode, ServerFrame};
+use livegate_proto::code::Code;
 
 use crate::clock::Moment;
 use crate::id::SessionId;
@@ -40,7 +41,13 @@ impl<C: Carrier> State<C> {
 
     /// Reads once; false when the connection is gone.
     fn read_once(&mut self, id: SessionId, cx: &mut Context<'_>, now: Moment) -> Poll<bool> {
-        let Self { slots, scratch, .. } = self;
+        let Self {
+            slots,
+            scratch,
+            parts,
+            ..
+        } = self;
+        let counters = parts.counters();
         let Some(connection) = slots.get_mut(id) else {
             return Poll::Ready(false);
         };
@@ -52,7 +59,7 @@ impl<C: Carrier> State<C> {
         match read {
             Ok(ReadOutcome::Data(_)) => {
                 // TLS may have answered by itself (a ticket, a key update).
-                if connection.io.pending_len() > 0 && connection.block(now).is_err() {
+                if connection.io.pending_len() > 0 && connection.block(now, counters).is_err() {
                     self.close(id, Ending::PeerClosed, 0, now);
                     return Poll::Ready(false);
                 }
@@ -84,7 +91,12 @@ impl<C: Carrier> State<C> {
     pub(crate) fn take_frames(&mut self, id: SessionId, now: Moment) {
         let max = self.parts.config.max_frame;
         loop {
-            let Self { slots, scratch, .. } = self;
+            let Self {
+                slots,
+                scratch,
+                parts,
+                ..
+            } = self;
             let Some(connection) = slots.get_mut(id) else {
                 break;
             };
@@ -94,7 +106,9 @@ impl<C: Carrier> State<C> {
             let actions = match connection.io.next_frame(scratch, max) {
                 Ok(Some(body)) => {
                     connection.tally.frames_in += 1;
-                    connection.tally.bytes_in += body.len() as u64;
+                    let bytes = body.len() as u64;
+                    connection.tally.bytes_in += bytes;
+                    parts.counters().bytes_in(connection.transport, bytes);
                     connection.session.on_frame(body, now)
                 }
                 Ok(None) => break,
@@ -127,6 +141,7 @@ impl<C: Carrier> State<C> {
         for action in actions {
             match action {
                 Action::Reply(reply) => {
+                    self.parts.counters().replied(Code(reply.code));
                     let frame = ServerFrame {
                         reply: Some(*reply),
                         ..ServerFrame::default()

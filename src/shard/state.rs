@@ -26,7 +26,7 @@ use crate::shard::slots::Slots;
 use crate::shard::subscribers::Subscribers;
 use crate::shard::sweep::Sweeps;
 use crate::shard::window::Load;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, ShardMetrics};
 
 /// What a shard is given at start.
 pub struct Parts<C: Carrier> {
@@ -44,6 +44,13 @@ pub struct Parts<C: Carrier> {
     pub session: Arc<SessionConfig>,
     /// Reaches the other shards.
     pub dispatch: Dispatch,
+}
+
+impl<C: Carrier> Parts<C> {
+    /// This shard's own counters.
+    pub(crate) fn counters(&self) -> &ShardMetrics {
+        self.metrics.shard(self.handle.id)
+    }
 }
 
 impl<C: Carrier> std::fmt::Debug for Parts<C> {
@@ -140,6 +147,7 @@ impl<C: Carrier> State<C> {
     fn take_inputs(&mut self, now: Moment) {
         let mut inputs = std::mem::take(&mut self.inputs);
         self.parts.handle.inbox.take(&mut inputs);
+        self.parts.counters().inbox_depth(inputs.len() as u64);
         for input in inputs.drain(..) {
             match input {
                 Input::Ring(room) => self.rung(room, now.instant),
@@ -191,6 +199,7 @@ impl<C: Carrier> State<C> {
         if slept > super::SLIP {
             let lost = slept - super::TICK;
             tracing::warn!(lost_ms = lost.as_millis(), "shard was not scheduled");
+            self.parts.counters().stalled();
             for connection in self.slots.iter_mut() {
                 connection.last_seen = (connection.last_seen + lost).min(now.instant);
                 connection.blocked = connection.blocked.map(|at| (at + lost).min(now.instant));

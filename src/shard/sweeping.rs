@@ -9,8 +9,6 @@ use crate::shard::carrier::Carrier;
 use crate::shard::connection::Ending;
 use crate::shard::state::State;
 use crate::shard::sweep::{CHUNK, MAX_RUN, Sweep};
-use crate::shard::writing::message_class;
-use crate::telemetry::MessageClass;
 
 /// What serving one subscriber came to.
 enum Served {
@@ -128,7 +126,12 @@ impl<C: Carrier> State<C> {
     }
 
     fn serve_one(&mut self, sweep: &Sweep, id: SessionId, now: Moment) -> Served {
-        let Self { slots, scratch, .. } = self;
+        let Self {
+            slots,
+            scratch,
+            parts,
+            ..
+        } = self;
         let Some(connection) = slots.get_mut(id) else {
             return Served::Skipped;
         };
@@ -155,7 +158,7 @@ impl<C: Carrier> State<C> {
             return Served::Skipped;
         }
         connection.tally.out(sweep.frames, sweep.run.len());
-        match connection.write(&sweep.run, scratch, now) {
+        match connection.write(&sweep.run, scratch, now, parts.counters()) {
             Ok(()) => {
                 if connection.is_blocked() {
                     self.rearm(id);
@@ -168,14 +171,14 @@ impl<C: Carrier> State<C> {
 
     fn end_sweep(&mut self, sweep: Sweep, now: Instant) {
         let shard = self.parts.handle.id;
-        let metrics = self.parts.metrics.shard(shard);
-        metrics.swept(sweep.cost, sweep.frames.into(), sweep.served.into());
+        let counters = self.parts.counters();
+        counters.swept(sweep.cost, sweep.frames.into(), sweep.served.into());
         for (class, count) in Class::ALL.into_iter().zip(sweep.classes) {
             let deliveries = u64::from(count) * u64::from(sweep.served);
-            metrics.messages_out(message_class(class), deliveries);
+            counters.messages_out(class, deliveries);
         }
         if sweep.flash > 0 {
-            metrics.messages_out(MessageClass::Low, sweep.served.into());
+            counters.messages_out(Class::Low, sweep.served.into());
         }
         let room = sweep.room;
         if let Some(local) = self.rooms.get_mut(room) {

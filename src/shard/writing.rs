@@ -22,7 +22,7 @@ use crate::shard::laggard::{self, Stretch};
 use crate::shard::reading::waker_of;
 use crate::shard::state::State;
 use crate::shard::sweep::MAX_RUN;
-use crate::telemetry::{MessageClass, SkipCause};
+use crate::telemetry::{ShardMetrics, SkipCause};
 
 impl<C: Carrier> Connection<C> {
     /// Seals and writes `plain`; what the transport refuses is kept sealed and
@@ -32,22 +32,27 @@ impl<C: Carrier> Connection<C> {
         plain: &[u8],
         scratch: &mut Scratch,
         now: Moment,
+        metrics: &ShardMetrics,
     ) -> Result<(), IoError> {
+        metrics.wrote(self.transport, plain.len() as u64);
         let mut cx = Context::from_waker(waker_of(self.waker.as_ref()));
         match self.io.write(&mut cx, plain, scratch)? {
             Wrote::All => Ok(()),
-            Wrote::Partial(_) => self.block(now),
+            Wrote::Partial(_) => self.block(now, metrics),
         }
     }
 
     /// Notes that sealed bytes wait, and has the reader woken when the
     /// transport takes them.
-    pub(crate) fn block(&mut self, now: Moment) -> Result<(), IoError> {
+    pub(crate) fn block(&mut self, now: Moment, metrics: &ShardMetrics) -> Result<(), IoError> {
         let mut cx = Context::from_waker(waker_of(self.waker.as_ref()));
         match self.io.poll_flush(&mut cx) {
             Poll::Ready(flushed) => flushed,
             Poll::Pending => {
-                self.blocked.get_or_insert(now.instant);
+                if self.blocked.is_none() {
+                    metrics.blocked();
+                    self.blocked = Some(now.instant);
+                }
                 Ok(())
             }
         }
@@ -84,8 +89,8 @@ impl<C: Carrier> State<C> {
             Offered::Kept { dropped: 0 } => self.count_out(class),
             Offered::Kept { dropped } => {
                 connection.tally.skipped += u64::from(dropped);
-                let metrics = self.parts.metrics.shard(self.parts.handle.id.0);
-                metrics.skipped(MessageClass::Normal, SkipCause::RingFull, dropped.into());
+                let counters = self.parts.counters();
+                counters.skipped(Class::Normal, SkipCause::RingFull, dropped.into());
             }
             Offered::Overflow => {
                 self.close(id, Ending::Closed(CloseCode::SlowConsumer), 0, now);
@@ -94,8 +99,7 @@ impl<C: Carrier> State<C> {
     }
 
     fn count_out(&self, class: Class) {
-        let metrics = self.parts.metrics.shard(self.parts.handle.id.0);
-        metrics.messages_out(message_class(class), 1);
+        self.parts.counters().messages_out(class, 1);
     }
 
     /// Writes what this step put together.
@@ -104,10 +108,15 @@ impl<C: Carrier> State<C> {
             return;
         }
         let out = std::mem::take(&mut self.out);
-        let Self { slots, scratch, .. } = self;
+        let Self {
+            slots,
+            scratch,
+            parts,
+            ..
+        } = self;
         let written = match slots.get_mut(id) {
             Some(connection) if connection.closing.is_none() => {
-                connection.write(&out, scratch, now)
+                connection.write(&out, scratch, now, parts.counters())
             }
             _ => Ok(()),
         };
@@ -137,7 +146,11 @@ impl<C: Carrier> State<C> {
                 self.close(id, Ending::PeerClosed, 0, now);
                 return;
             }
-            Poll::Ready(Ok(())) => connection.blocked = None,
+            Poll::Ready(Ok(())) => {
+                if connection.blocked.take().is_some() {
+                    self.parts.counters().unblocked();
+                }
+            }
         }
         if connection.closing.is_some() {
             if matches!(connection.io.poll_close(cx), Poll::Ready(Err(_))) {
@@ -155,6 +168,7 @@ impl<C: Carrier> State<C> {
             slots,
             scratch,
             run,
+            parts,
             ..
         } = self;
         let Some(connection) = slots.get_mut(id) else {
@@ -168,7 +182,7 @@ impl<C: Carrier> State<C> {
                 append_dropped(run, String::new(), (dropped, 0, 0), now);
             }
             connection.mailbox.take(MAX_RUN, run);
-            written = connection.write(run, scratch, now);
+            written = connection.write(run, scratch, now, parts.counters());
         }
         if written.is_err() {
             self.close(id, Ending::PeerClosed, 0, now);
@@ -246,8 +260,8 @@ impl<C: Carrier> State<C> {
             let room = joined.room.key().room.to_string();
             append_dropped(&mut plain, room, skipped, now);
             connection.tally.skipped += skipped.0;
-            let metrics = parts.metrics.shard(parts.handle.id.0);
-            metrics.skipped(MessageClass::Normal, SkipCause::Lagging, skipped.0);
+            let counters = parts.counters();
+            counters.skipped(Class::Normal, SkipCause::Lagging, skipped.0);
         }
         joined.cursor = served.cursor;
         if let Some((version, frame)) = joined.room.flash(joined.flash) {
@@ -256,14 +270,13 @@ impl<C: Carrier> State<C> {
         }
         let more = served.cursor < to;
         connection.tally.out(served.frames, plain.len());
-        let metrics = parts.metrics.shard(parts.handle.id.0);
         for (class, count) in Class::ALL.into_iter().zip(served.classes) {
-            metrics.messages_out(message_class(class), count.into());
+            parts.counters().messages_out(class, count.into());
         }
         let result = if plain.is_empty() {
             Ok(())
         } else {
-            connection.write(&plain, scratch, now)
+            connection.write(&plain, scratch, now, parts.counters())
         };
         self.run = plain;
         if result.is_err() {
@@ -281,16 +294,6 @@ enum Until {
     ShardCursor,
     /// To the end of the log.
     Head,
-}
-
-/// The label of a class.
-pub(crate) fn message_class(class: Class) -> MessageClass {
-    match class {
-        Class::Low => MessageClass::Low,
-        Class::Normal => MessageClass::Normal,
-        Class::High => MessageClass::High,
-        Class::Essential => MessageClass::Essential,
-    }
 }
 
 fn append_dropped(

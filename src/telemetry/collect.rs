@@ -111,37 +111,30 @@ fn connections(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
     page.by_code(about, |code| metrics.sum(|shard| shard.replies.get(code)))?;
     let about = About(
         "connections_received",
-        "Bytes read from logged-in clients",
+        "Bytes of frames from clients",
         BYTES,
     );
     page.counters::<Transport>(about, |t| metrics.sum(|shard| shard.bytes_in.get(t)))?;
-    let about = About(
-        "connections_sent",
-        "Bytes written to logged-in clients",
-        BYTES,
-    );
+    let about = About("connections_sent", "Bytes of frames to clients", BYTES);
     page.counters::<Transport>(about, |t| metrics.sum(|shard| shard.bytes_out.get(t)))?;
-    let about = About(
-        "connections_writes",
-        "Calls that wrote to logged-in clients",
-        None,
-    );
+    let about = About("connections_writes", "Writes to clients", None);
     page.counters::<Transport>(about, |t| metrics.sum(|shard| shard.writes.get(t)))?;
     let about = About(
-        "connections_blocked_writes",
-        "Writes that a full socket refused",
+        "connections_blocked",
+        "Clients' sockets that were full",
         None,
     );
     page.counter(about, metrics.sum(|shard| shard.blocked.get()))
 }
 
 fn messages(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
+    let rooms = metrics.rooms();
     let about = About(
         "messages_in",
-        "Messages that clients sent and the gateway took",
+        "Messages that rooms took, from members and backends",
         None,
     );
-    page.counters::<MessageClass>(about, |c| metrics.sum(|shard| shard.messages_in.get(c)))?;
+    page.counters::<MessageClass>(about, |c| rooms.taken.get(c))?;
     let about = About(
         "messages_out",
         "Deliveries: messages times the subscribers they were written to",
@@ -158,8 +151,7 @@ fn messages(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
     })?;
     let about = About("messages_dropped", "Messages that went to nobody", None);
     page.counter_grid::<MessageClass, DropCause>(about, |class, cause| {
-        let by_rooms = metrics.rooms().dropped.row(class).get(cause);
-        by_rooms + metrics.sum(|shard| shard.dropped.row(class).get(cause))
+        rooms.dropped.row(class).get(cause)
     })
 }
 

@@ -76,8 +76,6 @@ labels! {
         Lagging = "lagging",
         /// Its own ring of direct frames was full.
         RingFull = "ring_full",
-        /// The room's log had moved past its cursor.
-        FellOff = "fell_off",
     }
 
     /// Why a message was accepted, or offered, but went to nobody.
@@ -88,8 +86,6 @@ labels! {
         LogFull = "log_full",
         /// All logs together were at their byte budget.
         LogBudget = "log_budget",
-        /// The sender's own quota.
-        SenderQuota = "sender_quota",
     }
 
     /// Why a connection was turned away before its handshake.

@@ -110,6 +110,7 @@ pub struct RoomMetrics {
     pub(super) log_bytes: Gauge,
     pub(super) presence_digests: Counter,
     pub(super) deduplicated: Counter,
+    pub(super) taken: Tally<{ MessageClass::COUNT }>,
     pub(super) dropped: Grid<{ MessageClass::COUNT }, { DropCause::COUNT }>,
 }
 
@@ -134,7 +135,13 @@ impl RoomMetrics {
         self.presence_digests.add(1);
     }
 
-    /// Counts messages that went to nobody, where the room decided so.
+    /// Counts a message that the room took, from a member or the backend; a
+    /// like is low.
+    pub fn taken(&self, class: impl Into<MessageClass>) {
+        self.taken.add(class.into().index(), 1);
+    }
+
+    /// Counts messages that went to nobody.
     pub fn dropped(&self, class: impl Into<MessageClass>, cause: DropCause, messages: u64) {
         let class = class.into().index();
         self.dropped.row(class).add(cause.index(), messages);

@@ -6,9 +6,7 @@ use std::time::Duration;
 use livegate_proto::code::Code;
 
 use super::cell::{Counter, Gauge, Grid, Histogram, SIZE, TIME, Tally};
-use super::labels::{
-    CODES, CloseReason, DropCause, MessageClass, SkipCause, Transport, code_index,
-};
+use super::labels::{CODES, CloseReason, MessageClass, SkipCause, Transport, code_index};
 
 /// The counters of one shard. Aligned so that no two shards share a line, nor
 /// a pair of lines that the processor fetches together.
@@ -18,10 +16,8 @@ pub struct ShardMetrics {
     pub(super) opened: Tally<{ Transport::COUNT }>,
     pub(super) closed: Grid<{ Transport::COUNT }, { CloseReason::COUNT }>,
     pub(super) replies: Tally<CODES>,
-    pub(super) messages_in: Tally<{ MessageClass::COUNT }>,
     pub(super) messages_out: Tally<{ MessageClass::COUNT }>,
     pub(super) skipped: Grid<{ MessageClass::COUNT }, { SkipCause::COUNT }>,
-    pub(super) dropped: Grid<{ MessageClass::COUNT }, { DropCause::COUNT }>,
     pub(super) bytes_in: Tally<{ Transport::COUNT }>,
     pub(super) bytes_out: Tally<{ Transport::COUNT }>,
     pub(super) writes: Tally<{ Transport::COUNT }>,
@@ -40,10 +36,8 @@ impl Default for ShardMetrics {
             opened: Tally::default(),
             closed: Grid::default(),
             replies: Tally::default(),
-            messages_in: Tally::default(),
             messages_out: Tally::default(),
             skipped: Grid::default(),
-            dropped: Grid::default(),
             bytes_in: Tally::default(),
             bytes_out: Tally::default(),
             writes: Tally::default(),
@@ -76,11 +70,6 @@ impl ShardMetrics {
         self.replies.add(code_index(code), 1);
     }
 
-    /// Counts messages that clients sent and the gateway took.
-    pub fn messages_in(&self, class: impl Into<MessageClass>, messages: u64) {
-        self.messages_in.add(class.into().index(), messages);
-    }
-
     /// Counts deliveries: frames times the subscribers that they were written
     /// to.
     pub fn messages_out(&self, class: impl Into<MessageClass>, deliveries: u64) {
@@ -93,26 +82,27 @@ impl ShardMetrics {
         self.skipped.row(class).add(cause.index(), deliveries);
     }
 
-    /// Counts messages that went to nobody.
-    pub fn dropped(&self, class: impl Into<MessageClass>, cause: DropCause, messages: u64) {
-        let class = class.into().index();
-        self.dropped.row(class).add(cause.index(), messages);
-    }
-
-    /// Counts bytes read from clients, as the transport carried them.
+    /// Counts bytes of a client's frames.
     pub fn bytes_in(&self, transport: Transport, bytes: u64) {
         self.bytes_in.add(transport.index(), bytes);
     }
 
-    /// Counts calls that wrote to clients, and their bytes.
-    pub fn wrote(&self, transport: Transport, calls: u64, bytes: u64) {
-        self.writes.add(transport.index(), calls);
+    /// Counts a write to a client and the bytes of its frames.
+    pub fn wrote(&self, transport: Transport, bytes: u64) {
+        self.writes.add(transport.index(), 1);
         self.bytes_out.add(transport.index(), bytes);
     }
 
-    /// Counts writes that a client's full socket refused.
-    pub fn blocked(&self, writes: u64) {
-        self.blocked.add(writes);
+    /// Counts a client whose socket is full: until [`Self::unblocked`] it is
+    /// served from its rooms' logs on its own.
+    pub fn blocked(&self) {
+        self.blocked.add(1);
+        self.laggards.add(1);
+    }
+
+    /// A client's socket takes bytes again, or is gone.
+    pub fn unblocked(&self) {
+        self.laggards.add(-1);
     }
 
     /// Counts one sweep of a room: what it took, how many frames it joined,
@@ -126,12 +116,6 @@ impl ShardMetrics {
     /// Sets how many inputs the shard found when it last looked.
     pub fn inbox_depth(&self, inputs: u64) {
         self.inbox_depth.set(inputs);
-    }
-
-    /// Adds to (or takes from) the number of subscribers that keep a cursor of
-    /// their own because their socket is full.
-    pub fn laggards(&self, change: i64) {
-        self.laggards.add(change);
     }
 
     /// Counts a slip of the shard's own tick, for which connections were given

@@ -147,6 +147,7 @@ impl Core {
             Err(_) if class == Class::Normal => return Ok(self.discarded(class, ROOM_FULL, now)),
             Err(refused) => return Err(refusal(refused)),
         };
+        self.metrics.rooms().taken(class);
         self.count(gifts);
         let time = now.unix;
         let place = Place { seq, time };
@@ -178,6 +179,7 @@ impl Core {
         };
         let body = push::Body::RoomMessage(message);
         let seq = self.stamp(class, body, now, out).map_err(refusal)?;
+        self.metrics.rooms().taken(class);
         self.count(gifts);
         self.settle(now, out);
         Ok(Pushed {
@@ -198,6 +200,7 @@ impl Core {
     ) -> Result<(), Refusal> {
         self.must_be_open()?;
         self.member(session)?;
+        self.metrics.rooms().taken(Class::Low);
         self.likes.add(count.into());
         self.live.like(count.into());
         self.settle(now, out);

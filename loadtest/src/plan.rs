@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::limits::Limits;
 pub(crate) use self::read::read;
+use crate::site::QUIC_PER_ADDRESS;
 
 /// One run of the load generator.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -290,6 +291,15 @@ impl Plan {
             From::Publishers if self.messages.per_second() > 0.0 => self.messages.publishers,
             From::Publishers | From::Host => 0,
         }
+    }
+
+    /// Sockets that the clients open at once, hostile ones included.
+    pub(crate) fn sockets(&self) -> u64 {
+        let viewers = u64::from(self.rooms) * u64::from(self.viewers);
+        let shares = u64::from(self.transport.tls) + u64::from(self.transport.quic);
+        let quic = viewers * u64::from(self.transport.quic) / shares.max(1);
+        let shared = quic.div_ceil(QUIC_PER_ADDRESS.into());
+        u64::from(self.clients()) - quic + shared + u64::from(self.hostile.connections)
     }
 
     /// From the first client to the end of everything, at most.

@@ -3,37 +3,39 @@
 //! Coordinates only: clients live in the workers' threads, the gateway in a
 //! process of its own. Every wait has an end.
 
+mod crew;
+mod phases;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail};
 use livegate_client::Roots;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::board::{Board, Stage, Window};
+use self::crew::Crew;
+use self::phases::{drain, look, ramp, steady, window};
+use crate::board::{Board, Stage};
 use crate::cli::{Failure, RunArgs, TargetArgs};
-use crate::clock::{Clock, Micros, micros};
+use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::gateway::{Gateway, trusted};
+use crate::http;
 use crate::identity::App;
-use crate::judge::{self, Catch, Looks};
-use crate::machine::{self, Usage};
+use crate::judge::{self, Catch};
+use crate::machine;
 use crate::plan::{self, Plan};
-use crate::progress::{Progress, answer, complain};
+use crate::progress::{Progress, answer};
 use crate::report::{self, Callbacks, Report};
 use crate::sink::{Sink, Told};
 use crate::site::{Site, Sources};
-use crate::worker::{self, Harvest, Orders};
-use crate::{hostile, http};
+use crate::worker::Orders;
 
 /// How often the coordinator looks.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// From the decision to begin to the first message: workers hear of it within.
-const COUNTDOWN: Duration = Duration::from_millis(300);
 
 /// Most time for callbacks that are still to come when everything else is over.
 const CALLBACKS_WITHIN: Duration = Duration::from_secs(10);
@@ -47,8 +49,7 @@ pub(crate) const CALLBACK_SECRET: &str = "loadtest-callback-secret-0123456789";
 /// When the plan cannot be read or done, or the run broke.
 pub(crate) fn main(args: &RunArgs) -> Result<bool, Failure> {
     let plan = plan::read(&args.plan).map_err(|error| Failure::Plan(error.to_string()))?;
-    let connections = u64::from(plan.clients()) + u64::from(plan.hostile.connections);
-    machine::allow_files(connections).map_err(|error| Failure::Plan(error.to_string()))?;
+    machine::allow_files(plan.sockets()).map_err(|error| Failure::Plan(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -200,70 +201,6 @@ fn site(target: &TargetArgs) -> Result<Site> {
     })
 }
 
-/// Threads that clients run on; told to stop when dropped.
-struct Crew {
-    board: Arc<Board>,
-    workers: Vec<std::thread::JoinHandle<Result<Harvest>>>,
-    hostile: Option<std::thread::JoinHandle<Result<Vec<hostile::Figures>>>>,
-}
-
-impl Crew {
-    fn start(orders: &Arc<Orders>) -> Result<Self> {
-        let of = u32::try_from(orders.board.behind.len())?;
-        let workers = (0..of).map(|index| {
-            let orders = orders.clone();
-            std::thread::Builder::new()
-                .name(format!("clients-{index}"))
-                .spawn(move || worker::work(&orders, index, of))
-        });
-        let workers = workers.collect::<std::io::Result<_>>()?;
-        let attack = orders.clone();
-        let hostile = (orders.plan.hostile.connections > 0).then(|| {
-            std::thread::Builder::new()
-                .name("hostile".to_owned())
-                .spawn(move || hostile::work(&attack))
-        });
-        Ok(Self {
-            board: orders.board.clone(),
-            workers,
-            hostile: hostile.transpose()?,
-        })
-    }
-
-    fn has_lost_one(&self) -> bool {
-        self.workers
-            .iter()
-            .any(std::thread::JoinHandle::is_finished)
-    }
-
-    /// Waits for the hostile part, then ends the rest.
-    async fn end(mut self) -> Result<(Vec<Harvest>, Vec<hostile::Figures>)> {
-        let mut attacks = Vec::new();
-        if let Some(hostile) = self.hostile.take() {
-            while !hostile.is_finished() {
-                sleep(LOOK).await;
-            }
-            attacks = hostile
-                .join()
-                .map_err(|_| anyhow!("the hostile thread panicked"))??;
-        }
-        self.board.go(Stage::Stop);
-        let workers = std::mem::take(&mut self.workers);
-        let join = |worker: std::thread::JoinHandle<Result<Harvest>>| {
-            worker.join().map_err(|_| anyhow!("a worker panicked"))?
-        };
-        let harvests = tokio::task::spawn_blocking(move || workers.into_iter().map(join).collect());
-        let harvests: Result<Vec<Harvest>> = harvests.await?;
-        Ok((harvests?, attacks))
-    }
-}
-
-impl Drop for Crew {
-    fn drop(&mut self) {
-        self.board.go(Stage::Stop);
-    }
-}
-
 /// The run itself; the gateway's own counters come along.
 pub(crate) async fn drive(
     orders: &Arc<Orders>,
@@ -292,145 +229,6 @@ pub(crate) async fn drive(
         callbacks,
     };
     Ok((catch, counters))
-}
-
-fn look(orders: &Orders) -> Option<Usage> {
-    machine::usage(orders.site.pid?)
-}
-
-async fn ramp(orders: &Orders, crew: &Crew, progress: &mut Progress) -> Result<()> {
-    let clients = u64::from(orders.plan.clients());
-    let paced = clients / u64::from(orders.plan.phases.ramp);
-    let deadline = Instant::now() + Duration::from_secs(paced * 2 + 30);
-    let begun = Instant::now();
-    progress.begin("ramp", clients);
-    loop {
-        let board = &orders.board;
-        let (entered, failed) = (board.entered.load(Relaxed), board.failed.load(Relaxed));
-        progress.at(entered, format!("{failed} failed"));
-        if entered + failed >= clients {
-            break;
-        }
-        ensure!(!crew.has_lost_one(), "a worker ended during the ramp");
-        if Instant::now() > deadline {
-            complain(format!(
-                "only {entered} of {clients} clients entered in time"
-            ));
-            break;
-        }
-        sleep(LOOK).await;
-    }
-    let entered = orders.board.entered.load(Relaxed);
-    let took = begun.elapsed().as_secs_f64();
-    progress.say(format!(
-        "{entered} of {clients} clients entered in {took:.1} s"
-    ));
-    Ok(())
-}
-
-fn window(orders: &Orders) -> Window {
-    let phases = &orders.plan.phases;
-    let start = orders.clock.now() + micros(COUNTDOWN);
-    let from = start + micros(phases.warm_up);
-    Window {
-        start,
-        from,
-        to: from + micros(phases.steady),
-    }
-}
-
-/// What was seen of the gateway's process while messages flowed.
-struct Watch {
-    steady: Usage,
-    end: Usage,
-    peak_rss_kib: u64,
-    longest_queue: u64,
-    lasted: Duration,
-}
-
-impl Watch {
-    fn looks(self, before: Usage) -> Looks {
-        Looks {
-            before,
-            steady: self.steady,
-            end: self.end,
-            peak_rss_kib: self.peak_rss_kib,
-            longest_queue: self.longest_queue,
-            lasted: self.lasted,
-        }
-    }
-}
-
-async fn steady(
-    orders: &Orders,
-    crew: &Crew,
-    window: Window,
-    progress: &mut Progress,
-) -> Result<Option<Watch>> {
-    let seconds = |from: Micros, to: Micros| to.saturating_sub(from) / 1_000_000;
-    progress.begin("warm-up", seconds(window.start, window.from));
-    sleep_until(orders.clock.deadline(window.from)).await;
-    let (steady, begun) = (look(orders), Instant::now());
-    progress.begin("steady", seconds(window.from, window.to));
-    let (mut peak_rss_kib, mut longest_queue) = (0, 0);
-    let mut delivered = orders.board.deliveries.load(Relaxed);
-    let mut second = begun;
-    while orders.clock.now() < window.to {
-        second += Duration::from_secs(1);
-        sleep_until(second.min(orders.clock.deadline(window.to))).await;
-        ensure!(!crew.has_lost_one(), "a worker ended while messages flowed");
-        let board = &orders.board;
-        let now = board.deliveries.load(Relaxed);
-        let (gone, hostile) = (board.gone.load(Relaxed), board.hostile.load(Relaxed));
-        let word = format!("{}/s, {gone} lost, {hostile} hostile", now - delivered);
-        progress.at(seconds(window.from, orders.clock.now()), word);
-        delivered = now;
-        peak_rss_kib = look(orders)
-            .map_or(0, |usage| usage.rss_kib)
-            .max(peak_rss_kib);
-        if board.disturbed.load(Relaxed) {
-            let queues = machine::send_queues(orders.site.public.port());
-            longest_queue = longest_queue.max(queues.map_or(0, |(longest, _)| longest));
-        }
-    }
-    let lasted = begun.elapsed();
-    Ok(steady.zip(look(orders)).map(|(steady, end)| Watch {
-        steady,
-        end,
-        peak_rss_kib,
-        longest_queue,
-        lasted,
-    }))
-}
-
-/// Waits until everything that is under way has arrived, or the time for it is
-/// over.
-async fn drain(orders: &Orders, progress: &mut Progress) {
-    let plan = &orders.plan;
-    let mut limit = plan.phases.drain;
-    if let Some(crash) = &plan.host.crash {
-        let end = crash.at + plan.host.told_within();
-        limit += end.saturating_sub(plan.phases.steady);
-    }
-    let deadline = Instant::now() + limit;
-    orders.board.go(Stage::Drain);
-    progress.begin("drain", limit.as_secs());
-    let begun = Instant::now();
-    // What one worker sends another receives: only a look of every worker that
-    // began after all had nothing left proves that nothing is under way.
-    let mut quiet: Option<Vec<u64>> = None;
-    while Instant::now() < deadline {
-        if let Some((looks, left)) = orders.board.behind() {
-            progress.at(begun.elapsed().as_secs(), format!("{left} clients behind"));
-            let since = quiet.take().unwrap_or_else(|| looks.clone());
-            let again = looks.iter().zip(&since).all(|(now, then)| *now >= then + 2);
-            if left == 0 && again {
-                return;
-            }
-            quiet = (left == 0).then_some(since);
-        }
-        sleep(LOOK).await;
-    }
 }
 
 /// Waits for the callbacks that must come, and reads the book.

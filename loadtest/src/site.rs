@@ -13,7 +13,7 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// QUIC clients that share a source address, and so a UDP socket: more of them
 /// overflow its receive buffer whenever a room speaks.
-const QUIC_PER_ADDRESS: u32 = 16;
+pub(crate) const QUIC_PER_ADDRESS: u32 = 16;
 
 /// A gateway under load.
 #[derive(Debug, Clone)]

@@ -125,8 +125,12 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// How long a login waits for its reply. Default 10 s.
     pub login_timeout: Duration,
-    /// How long after a heartbeat something must be heard. Default 10 s.
+    /// How long what was sent may stay unanswered. Default 10 s.
     pub silence_timeout: Duration,
+    /// Longest time between heartbeats on QUIC, if the gateway asks for none
+    /// sooner: a gateway that was killed closes its TCP connections, but on
+    /// QUIC only an answer that is missing tells. Default 10 s.
+    pub quic_heartbeat: Duration,
 }
 
 impl Default for Limits {
@@ -140,6 +144,7 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(10),
             login_timeout: Duration::from_secs(10),
             silence_timeout: Duration::from_secs(10),
+            quic_heartbeat: Duration::from_secs(10),
         }
     }
 }

@@ -241,6 +241,13 @@ impl Connection {
         self.rearm();
     }
 
+    /// Sends heartbeats at least this often, also when the gateway asks for
+    /// fewer.
+    pub fn set_longest_heartbeat_interval(&mut self, longest: Duration) {
+        self.pulse.set_longest(longest);
+        self.rearm();
+    }
+
     /// Which transport carries it.
     pub fn transport(&self) -> Transport {
         self.link.transport()

@@ -198,7 +198,7 @@ pub enum ConnectError {
     #[error("cannot set up TLS")]
     Tls(#[from] TlsError),
     /// No transport could be opened.
-    #[error("cannot reach the gateway: {0}")]
+    #[error(transparent)]
     Dial(#[from] DialError),
     /// The app's provider gave no signature.
     #[error("no signature: {0}")]

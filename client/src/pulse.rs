@@ -33,6 +33,7 @@ pub(crate) enum Beat {
 pub(crate) struct Pulse {
     kind: Heartbeat,
     interval: Option<Duration>,
+    longest: Duration,
     last_sent: Instant,
     /// When the oldest frame without an answer was sent.
     unanswered: Option<Instant>,
@@ -44,6 +45,7 @@ impl Pulse {
         Self {
             kind: Heartbeat::Plain,
             interval: None,
+            longest: Duration::MAX,
             last_sent: now,
             unanswered: None,
             probed: false,
@@ -64,6 +66,15 @@ impl Pulse {
         self.interval = Some(interval * 9 / 10);
     }
 
+    /// Sends heartbeats at least this often, whatever is told.
+    pub(crate) fn set_longest(&mut self, longest: Duration) {
+        self.longest = longest;
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        self.interval.map(|interval| interval.min(self.longest))
+    }
+
     pub(crate) fn sent(&mut self, now: Instant) {
         self.last_sent = now;
         self.unanswered.get_or_insert(now);
@@ -76,7 +87,7 @@ impl Pulse {
 
     /// When to look again.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let ping = self.interval.map(|interval| self.last_sent + interval);
+        let ping = self.interval().map(|interval| self.last_sent + interval);
         let silence = self.silence_due().map(|(at, _)| at);
         ping.into_iter().chain(silence).min()
     }
@@ -95,7 +106,7 @@ impl Pulse {
             }
             None => {}
         }
-        match self.interval {
+        match self.interval() {
             Some(interval) if self.last_sent + interval <= now => Beat::Ping,
             Some(_) | None => Beat::Nothing,
         }
@@ -133,6 +144,18 @@ mod tests {
         assert_eq!(pulse.on_timer(at(start, 9_000)), Beat::Nothing);
         assert_eq!(pulse.due(), Some(at(start, 17_000)));
         assert_eq!(pulse.on_timer(at(start, 17_000)), Beat::Ping);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_shorter_of_told_and_longest_holds() {
+        let start = Instant::now();
+        let mut pulse = Pulse::new(start);
+        pulse.set_longest(Duration::from_secs(10));
+        assert_eq!(pulse.due(), None);
+        pulse.set_interval(Duration::from_secs(30));
+        assert_eq!(pulse.due(), Some(at(start, 10_000)));
+        pulse.set_interval(Duration::from_secs(3));
+        assert_eq!(pulse.due(), Some(at(start, 2_700)));
     }
 
     #[tokio::test(start_paused = true)]

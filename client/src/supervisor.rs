@@ -22,7 +22,7 @@ use crate::connection::{Connection, Heartbeat};
 use crate::dial::{Dialer, Target};
 use crate::error::{ConnectError, DialError, Disconnect, LoginError};
 use crate::event::{Connected, Disconnected, Event};
-use crate::link::Link;
+use crate::link::{Link, Transport};
 use crate::online::{Command, Online};
 use crate::queue;
 use crate::reconnect::{Backoff, Decision, Retry, random};
@@ -263,8 +263,12 @@ async fn attempt(
     let user_sig = config.sig.give().await.map_err(ConnectError::Sig)?;
     let login = config.login.request(user_sig);
     let reply = connection.login(login, config.limits.login_timeout).await?;
+    let limits = &config.limits;
     connection.set_heartbeat(Heartbeat::Measured {
-        silence: config.limits.silence_timeout,
+        silence: limits.silence_timeout,
     });
+    if connection.transport() == Transport::Quic {
+        connection.set_longest_heartbeat_interval(limits.quic_heartbeat);
+    }
     Ok((connection, reply))
 }

@@ -32,6 +32,9 @@ const LINES: usize = 64;
 /// How long the end of the live is waited for when stopping.
 const GOODBYE: Duration = Duration::from_secs(5);
 
+/// How long the telling of the end is waited for, after its answer.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
+
 /// Hosts a live, saying what is typed.
 ///
 /// /gift NAME N gives, /like N likes, /end ends the live, /start begins
@@ -109,11 +112,13 @@ impl Stage<'_> {
             let idle = self.room.is_some() && self.task.is_none();
             tokio::select! {
                 biased;
-                () = interrupt.asked() => return self.stop(&mut interrupt).await,
+                () = interrupt.asked() => return self.stop(&mut interrupt, &mut events).await,
                 event = events.next() => {
                     let event = event.context("the gateway's answer is final")?;
                     self.printer.print(&event)?;
-                    self.note(&event)?;
+                    if self.note(&event)? {
+                        print::complain("the live is over; /start begins another, /quit leaves");
+                    }
                     if entering::is_lost(&event) {
                         (self.room, self.live_id) = (None, None);
                         entering = Some(self.entering());
@@ -123,7 +128,7 @@ impl Stage<'_> {
                 done = task_done(&mut self.task) => self.done(done),
                 Some(line) = lines.recv(), if idle => {
                     if self.carry_out(&line) {
-                        return self.stop(&mut interrupt).await;
+                        return self.stop(&mut interrupt, &mut events).await;
                     }
                 }
             }
@@ -150,21 +155,21 @@ impl Stage<'_> {
         }
     }
 
-    /// Follows the live through what happens.
-    fn note(&mut self, event: &Event) -> anyhow::Result<()> {
+    /// Follows the live through what happens; true when it is over.
+    fn note(&mut self, event: &Event) -> anyhow::Result<bool> {
         let Event::Room(event) = event else {
-            return Ok(());
+            return Ok(false);
         };
         match &event.kind {
             RoomEventKind::LiveEnded { live_id, .. } if self.live_id.as_ref() == Some(live_id) => {
                 self.live_id = None;
-                print::complain("the live is over; /start begins another, /quit leaves");
+                return Ok(true);
             }
             RoomEventKind::Kicked(_) => bail!("kicked out of the room"),
             RoomEventKind::Destroyed(_) => bail!("the room was destroyed"),
             _ => {}
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Begins what was typed; true for a wish to leave.
@@ -211,14 +216,14 @@ impl Stage<'_> {
     }
 
     /// Ends the live, unless asked to stop a second time.
-    async fn stop(&mut self, interrupt: &mut Interrupt) -> anyhow::Result<()> {
+    async fn stop(&mut self, interrupt: &mut Interrupt, events: &mut Events) -> anyhow::Result<()> {
         // A live whose start is under way is to be ended, too.
         if self.task.is_some()
             && let Ok(done) = timeout(GOODBYE, task_done(&mut self.task)).await
         {
             self.done(done);
         }
-        let (Some(room), Some(live_id)) = (&self.room, &self.live_id) else {
+        let (Some(room), Some(live_id)) = (self.room.clone(), self.live_id.clone()) else {
             return Ok(());
         };
         if self.client.state() != State::Online {
@@ -227,11 +232,23 @@ impl Stage<'_> {
         tokio::select! {
             () = interrupt.asked() => bail!("left without ending the live"),
             ended = timeout(GOODBYE, room.end_live(live_id)) => match ended {
-                Ok(Ok(_)) => Ok(()),
-                Ok(Err(error)) => Err(anyhow!(error).context("cannot end the live")),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(anyhow!(error).context("cannot end the live")),
                 Err(_) => bail!("the live did not end within {}", span::format(GOODBYE)),
             },
         }
+        self.print_the_end(events).await
+    }
+
+    /// Prints what happens up to the end of the live, which is on its way.
+    async fn print_the_end(&mut self, events: &mut Events) -> anyhow::Result<()> {
+        while self.live_id.is_some()
+            && let Ok(Some(event)) = timeout(LAST_EVENTS, events.next()).await
+        {
+            self.printer.print(&event)?;
+            self.note(&event)?;
+        }
+        Ok(())
     }
 }
 

@@ -132,6 +132,8 @@ impl Connection {
     /// Why reading ended, remembered for later calls.
     fn ended(&mut self, error: Option<&io::Error>) -> Disconnect {
         let ended = self.link.closed_with().unwrap_or_else(|| {
+            // How TLS calls an end without its goodbye, at some length.
+            let error = error.filter(|error| error.kind() != io::ErrorKind::UnexpectedEof);
             Disconnect::Lost(match (error, &self.write_error) {
                 (Some(error), _) => error.to_string(),
                 (None, Some(error)) => error.clone(),

@@ -59,6 +59,7 @@ fn text(what: &What) -> String {
             )
         }
         What::ReenterFailed { room, error } => format!("cannot enter {room} again: {error}"),
+        What::Gap { to_seq: 0, .. } => "the room began anew, something may be missing".to_owned(),
         What::Gap {
             from_seq,
             to_seq,
@@ -186,6 +187,7 @@ fn said(from: &str, nick: &str, content: &Content) -> String {
 
 fn present_live(live: Option<&Live>) -> String {
     match live {
+        Some(live) if live.phase == "ended" => format!(", the last live was {}'s", live.host),
         Some(live) => format!(", live of {} ({})", live.host, live.phase),
         None => String::new(),
     }

@@ -30,6 +30,10 @@ const FIRST_WAIT: Duration = Duration::from_millis(10);
 /// Longest wait between two attempts to accept.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
+/// Connections that are closed unseen at each attempt while the table of files
+/// is full: they may try another gateway sooner than their own timeout.
+const SHED_AT_ONCE: usize = 32;
+
 /// Where connections come from; a seam for tests of the loop.
 pub(crate) trait Accept {
     /// The next connection. Cancel-safe.
@@ -81,12 +85,19 @@ impl Accept for Listener {
     }
 
     fn shed(&mut self) {
-        if self.spare.take().is_some() {
-            let listener = socket2::SockRef::from(&self.inner);
-            // Accepts into the place of the spare file, and closes at once.
-            drop(listener.accept());
+        if self.spare.take().is_none() {
+            // Taken by others when it was given up last.
             self.spare = spare();
+            return;
         }
+        let listener = socket2::SockRef::from(&self.inner);
+        // Accepts into the place of the spare file, and closes at once.
+        for _ in 0..SHED_AT_ONCE {
+            if listener.accept().is_err() {
+                break;
+            }
+        }
+        self.spare = spare();
     }
 }
 

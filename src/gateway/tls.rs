@@ -110,3 +110,45 @@ fn server_config(
     config.max_early_data_size = 0;
     Ok(config)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::CertFiles;
+
+    fn config_of(tls: &TlsConfig) -> Arc<ServerConfig> {
+        let dir = tempfile::tempdir().unwrap();
+        let files = CertFiles::in_dir(dir.path());
+        files.make(&[]).unwrap();
+        let provider = provider(tls);
+        let current = Current::new(files.load(&provider).unwrap());
+        assert!(quic_config(Arc::clone(&provider), Arc::clone(&current)).is_ok());
+        tcp_config(tls, provider, current).unwrap()
+    }
+
+    #[test]
+    fn early_data_is_off_and_tickets_are_on() {
+        let config = config_of(&TlsConfig::default());
+        assert_eq!(config.max_early_data_size, 0);
+        assert!(config.ticketer.enabled());
+        assert_eq!(config.alpn_protocols, [ALPN]);
+    }
+
+    #[test]
+    fn the_hybrid_key_exchange_is_first_unless_switched_off() {
+        let groups = |post_quantum| {
+            let tls = TlsConfig {
+                post_quantum,
+                ..TlsConfig::default()
+            };
+            provider(&tls)
+                .kx_groups
+                .iter()
+                .map(|g| g.name())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(groups(true)[0], NamedGroup::X25519MLKEM768);
+        assert!(!groups(false).contains(&NamedGroup::X25519MLKEM768));
+        assert!(groups(false).contains(&NamedGroup::X25519));
+    }
+}

@@ -61,7 +61,7 @@ pub enum Event {
         /// Why.
         error: String,
     },
-    /// The gateway is about to stop; the client comes back by itself.
+    /// The gateway stops; the client comes back by itself.
     GoAway {
         /// When it advises to.
         reconnect_after: Duration,

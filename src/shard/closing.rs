@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use livegate_proto::client::{CloseCode, ServerFrame};
+use livegate_proto::client::{CloseCode, GoAway, Push, ServerFrame, push};
 use livegate_proto::codec;
 
 use crate::clock::Moment;
@@ -70,11 +70,7 @@ impl<C: Carrier> State<C> {
             return false;
         };
         let mut out = std::mem::take(&mut self.out);
-        let frame = ServerFrame {
-            close: Some(code.close(retry_after_ms)),
-            ..ServerFrame::default()
-        };
-        codec::append(&frame, &mut out);
+        codec::append(&last_word(code, retry_after_ms), &mut out);
         let Self {
             slots,
             scratch,
@@ -150,6 +146,23 @@ impl<C: Carrier> State<C> {
             self.close(id, Ending::Closed(CloseCode::ShuttingDown), 1_000, now);
             self.remove(id);
         }
+    }
+}
+
+/// A stop is also said as a push, for apps that tell their user about it.
+fn last_word(code: CloseCode, retry_after_ms: u32) -> ServerFrame {
+    let close = code.close(retry_after_ms);
+    let go_away = (code == CloseCode::ShuttingDown).then(|| Push {
+        body: Some(push::Body::GoAway(GoAway {
+            reconnect_after_ms: retry_after_ms,
+            reason: close.reason.clone(),
+        })),
+        ..Push::default()
+    });
+    ServerFrame {
+        pushes: go_away.into_iter().collect(),
+        close: Some(close),
+        ..ServerFrame::default()
     }
 }
 

@@ -1,0 +1,21 @@
+//! A whole gateway on real sockets: its own configuration file, certificate,
+//! store, shards and internal port; people with the SDK over TLS and over
+//! QUIC; a backend that calls over gRPC and is called over HTTP.
+//!
+//! Nothing here is faster than the clock on the wall, so these tests wait for
+//! what happens and never for a time to pass; the limits are there to end a
+//! test that hangs.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail so")]
+#![allow(clippy::large_futures, reason = "one future a test")]
+
+mod certificates;
+mod demo;
+mod devices;
+mod drain;
+mod hook;
+mod people;
+mod privileges;
+mod renewal;
+mod running;
+mod scenario;

@@ -1,0 +1,162 @@
+//! A gateway of a test: bound to free ports, configured by a file.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use livegate::config::{self, Ground, Loaded};
+use livegate::server::{Server, Settings};
+use livegate_client::Roots;
+use livegate_proto::backend::backend_service_client::BackendServiceClient;
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+
+/// The app of every test here.
+pub(crate) const APP: u32 = 1_400_000_000;
+
+/// Its v2 secret.
+pub(crate) const SECRET: &str = "a-secret-of-tests-of-32-characters-or-more";
+
+/// Signs what the app's backend is told.
+pub(crate) const HOOK_SECRET: &str = "a-secret-for-callbacks-in-tests";
+
+/// Where its certificate lies, from its directory.
+pub(crate) const CERT: &str = "certs/livegate.pem";
+
+const API_KEY: &str = "an-api-key-of-tests";
+
+/// What a test sets besides the ground that all share.
+#[derive(Clone, Default)]
+pub(crate) struct Setup {
+    /// Whole sections, in TOML.
+    pub(crate) sections: &'static str,
+    /// Keys of the app, in TOML.
+    pub(crate) app: &'static str,
+    /// Where the backend is told, if anywhere.
+    pub(crate) hook: Option<SocketAddr>,
+}
+
+impl Setup {
+    fn file(&self, public: SocketAddr) -> String {
+        let Self {
+            sections,
+            app,
+            hook,
+        } = self;
+        let hook = hook.map_or_else(String::new, |hook| {
+            format!(
+                "[apps.callback]\nurl = \"http://{hook}/hook\"\nsecrets = [\"{HOOK_SECRET}\"]\n"
+            )
+        });
+        format!(
+            "[listen]\npublic = \"{public}\"\n\
+             [internal]\nbind = \"127.0.0.1:0\"\napi_keys = [\"{API_KEY}\"]\n\
+             [shard]\nthreads = 2\n\
+             [engine]\nverify = false\n\
+             {sections}\n\
+             [[apps]]\nsdk_app_id = {APP}\nkeys = [\"{SECRET}\"]\nadmins = [\"administrator\"]\n\
+             {app}\n{hook}"
+        )
+    }
+}
+
+/// The backend's client.
+pub(crate) type Backend = BackendServiceClient<InterceptedService<Channel, WithKey>>;
+
+/// A gateway that runs.
+pub(crate) struct Running {
+    pub(crate) public: SocketAddr,
+    pub(crate) internal: SocketAddr,
+    pub(crate) roots: Roots,
+    reload: Arc<Notify>,
+    stop: CancellationToken,
+    ended: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    /// Starts one that keeps its files in `dir`, with a certificate made anew
+    /// unless there is one.
+    pub(crate) async fn start(dir: &TempDir, setup: &Setup) -> Self {
+        Self::start_at(dir, setup, "127.0.0.1:0".parse().unwrap()).await
+    }
+
+    /// As [`start`](Self::start), at an address of an earlier one.
+    pub(crate) async fn start_at(dir: &TempDir, setup: &Setup, public: SocketAddr) -> Self {
+        let loaded = load(dir.path(), &setup.file(public));
+        let files = loaded.cert_files();
+        if !files.exist() {
+            files.make(&[]).unwrap();
+        }
+        let roots = Roots::pem_file(dir.path().join(CERT)).unwrap();
+        let server = Server::bind(Settings::from(loaded)).await.unwrap();
+        let (public, internal) = (server.public(), server.internal());
+        let (reload, stop) = (server.reload(), CancellationToken::new());
+        let ended = TaskTracker::new().spawn(server.run(stop.clone()));
+        let running = Self {
+            public,
+            internal,
+            roots,
+            reload,
+            stop,
+            ended,
+        };
+        running.accepting().await;
+        running
+    }
+
+    /// Clients wait in the backlog until it accepts; backends would be refused.
+    async fn accepting(&self) {
+        let mut backend = self.backend().await;
+        let request = livegate_proto::backend::ListLivesRequest {
+            sdk_app_id: APP,
+            ..Default::default()
+        };
+        backend.list_lives(request).await.unwrap();
+    }
+
+    /// A client of the internal port, with its key.
+    pub(crate) async fn backend(&self) -> Backend {
+        let uri = format!("http://{}", self.internal);
+        let channel = Channel::from_shared(uri).unwrap().connect().await.unwrap();
+        BackendServiceClient::with_interceptor(channel, WithKey)
+    }
+
+    /// Has the certificate files looked at, as SIGHUP does.
+    pub(crate) fn reload(&self) {
+        self.reload.notify_one();
+    }
+
+    /// Begins a planned stop, as SIGTERM does.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until it has stopped.
+    pub(crate) async fn stopped(self) {
+        self.ended.await.unwrap().unwrap();
+    }
+}
+
+fn load(dir: &Path, text: &str) -> Loaded {
+    let file = dir.join("livegate.toml");
+    std::fs::write(&file, text).unwrap();
+    config::load(Ground::File(&file), [], Vec::new()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Puts the API key to every call.
+#[derive(Clone, Copy)]
+pub(crate) struct WithKey;
+
+impl tonic::service::Interceptor for WithKey {
+    fn call(&mut self, mut call: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        let key = AsciiMetadataValue::from_static(API_KEY);
+        call.metadata_mut().insert("x-api-key", key);
+        Ok(call)
+    }
+}

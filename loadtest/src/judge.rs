@@ -37,8 +37,8 @@ pub(crate) struct Looks {
     pub(crate) steady: Usage,
     /// At its end.
     pub(crate) end: Usage,
-    /// The most memory seen in between, KiB.
-    pub(crate) peak_rss_kib: u64,
+    /// The most memory seen in between, KiB: in the first half, in the second.
+    pub(crate) peak_rss_kib: [u64; 2],
     /// The longest kernel send queue of one connection while a reader was
     /// stopped, bytes.
     pub(crate) longest_queue: u64,
@@ -101,11 +101,13 @@ fn settle(tally: &mut Tally, board: &Board, ledgers: &[Ledger], remains: &Remain
 
 fn memory(looks: &Looks, connections: u64) -> Memory {
     let grown = looks.steady.rss_kib.saturating_sub(looks.before.rss_kib);
+    let [first, second] = looks.peak_rss_kib;
     Memory {
         before_kib: looks.before.rss_kib,
         steady_kib: looks.steady.rss_kib,
         end_kib: looks.end.rss_kib,
-        peak_kib: looks.peak_rss_kib,
+        peak_kib: first.max(second),
+        late_growth_kib: second.saturating_sub(first),
         per_connection_kib: ratio(grown as f64, connections as f64),
         longest_send_queue: looks.longest_queue,
     }
@@ -222,6 +224,14 @@ fn process(plan: &Plan, figures: &Figures, checks: &mut Vec<Check>) {
     if let (Some(limit), Some(memory)) = (limits.rss_growth_mib, &figures.memory) {
         let grown = memory.peak_kib.saturating_sub(memory.steady_kib) as f64 / 1024.0;
         checks.push(Check::at_most("RSS growth while steady, MiB", limit, grown));
+    }
+    if let (Some(limit), Some(memory)) = (limits.rss_late_growth_mib, &figures.memory) {
+        let grown = memory.late_growth_kib as f64 / 1024.0;
+        checks.push(Check::at_most(
+            "RSS growth, first half to second, MiB",
+            limit,
+            grown,
+        ));
     }
     if let (Some(limit), Some(cpu)) = (limits.cpu_per_delivery_us, &figures.cpu) {
         checks.push(Check::at_most(

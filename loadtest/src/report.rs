@@ -139,6 +139,9 @@ pub(crate) struct Memory {
     pub(crate) end_kib: u64,
     /// The most RSS seen while steady, KiB.
     pub(crate) peak_kib: u64,
+    /// How much more the most RSS of the second half is than that of the first,
+    /// KiB.
+    pub(crate) late_growth_kib: u64,
     /// (steady - before) / connections, KiB.
     pub(crate) per_connection_kib: f64,
     /// Longest kernel send queue of a connection while a reader was stopped, bytes.

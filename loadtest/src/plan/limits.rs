@@ -42,8 +42,11 @@ pub(crate) struct Limits {
     /// connections, KiB.
     pub(crate) rss_per_connection_kib: Option<f64>,
     /// Growth of the gateway's memory from the start of the steady phase to its
-    /// end, MiB.
+    /// peak, MiB.
     pub(crate) rss_growth_mib: Option<f64>,
+    /// Growth of the most memory seen from the first half of the steady phase to
+    /// its second, MiB: nothing is left behind under a load that stays the same.
+    pub(crate) rss_late_growth_mib: Option<f64>,
     /// The gateway's CPU time per delivery in the steady phase, microseconds.
     pub(crate) cpu_per_delivery_us: Option<f64>,
 }
@@ -68,6 +71,7 @@ impl Default for Limits {
             hostile_open: 0,
             rss_per_connection_kib: None,
             rss_growth_mib: None,
+            rss_late_growth_mib: None,
             cpu_per_delivery_us: None,
         }
     }

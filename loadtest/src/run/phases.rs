@@ -73,7 +73,7 @@ pub(super) fn window(orders: &Orders) -> Window {
 pub(super) struct Watch {
     steady: Usage,
     end: Usage,
-    peak_rss_kib: u64,
+    peak_rss_kib: [u64; 2],
     longest_queue: u64,
     lasted: Duration,
 }
@@ -107,7 +107,8 @@ pub(super) async fn steady(
     sleep_until(orders.clock.deadline(window.from)).await;
     let (steady, begun) = (look(orders), Instant::now());
     progress.begin("steady", seconds(window.from, window.to));
-    let (mut peak_rss_kib, mut longest_queue) = (0, 0);
+    let (mut peak_rss_kib, mut longest_queue) = ([0; 2], 0);
+    let half = window.from.midpoint(window.to);
     let mut delivered = orders.board.deliveries.load(Relaxed);
     let mut second = begun;
     while orders.clock.now() < window.to {
@@ -120,9 +121,8 @@ pub(super) async fn steady(
         let word = format!("{}/s, {gone} lost, {hostile} hostile", now - delivered);
         progress.at(seconds(window.from, orders.clock.now()), word);
         delivered = now;
-        peak_rss_kib = look(orders)
-            .map_or(0, |usage| usage.rss_kib)
-            .max(peak_rss_kib);
+        let peak = &mut peak_rss_kib[usize::from(orders.clock.now() >= half)];
+        *peak = look(orders).map_or(0, |usage| usage.rss_kib).max(*peak);
         if board.disturbed.load(Relaxed) {
             let queues = machine::send_queues(orders.site.public.port());
             longest_queue = longest_queue.max(queues.map_or(0, |(longest, _)| longest));

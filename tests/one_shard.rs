@@ -119,6 +119,31 @@ async fn a_host_back_within_the_grace_ends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_logs_in_again_keeps_its_live_and_nobody_is_told() {
+    local(async {
+        let gateway = OneShard::start();
+        let mut host = gateway.connect("host").await;
+        host.call(say::create("demo")).await;
+        host.call(say::enter("demo")).await;
+        let mut viewer = gateway.connect("viewer").await;
+        viewer.call(say::enter("demo")).await;
+        host.call(say::start("demo", "s1")).await;
+        let mut again = gateway.connect("host").await;
+        while host.frame().await.is_some() {}
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert_eq!(again.call(say::enter("demo")).await.code, 0);
+        assert!(matches!(
+            viewer.find(live).await,
+            live_event::Kind::Started(_)
+        ));
+        let more = tokio::time::timeout(Duration::from_secs(7), viewer.find(live)).await;
+        assert!(more.is_err(), "told more: {more:?}");
+        assert_eq!(again.call(say::end("demo")).await.code, 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_host_is_away_after_its_allowance() {
     local(async {
         let gateway = OneShard::start();

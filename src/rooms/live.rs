@@ -10,12 +10,16 @@
 //!   figures: from Ending on, nothing changes them;
 //! - the end for a lost host comes no earlier than its grace after the loss,
 //!   and not at all when the host came back before;
+//! - the room is told that a lost host is away before it is told that it is
+//!   back or that the live has ended for it; of a host whose own new login is
+//!   back within [`TAKE_OVER`] it is told nothing;
 //! - each StartLive and each EndLive with an asker gets exactly one answer;
 //! - a repeat of a start is the same live, or learns that it has ended.
 //!
 //! It does not check who may do what (actions do), does not know members, and
 //! writes nothing itself.
 
+mod away;
 mod effect;
 mod open;
 mod stats;
@@ -35,7 +39,8 @@ pub use effect::{
     wire_ended,
 };
 
-use open::{Askers, Loss, Open, Request, State, answer};
+use away::Loss;
+use open::{Askers, Open, Request, State, answer};
 
 use crate::clock::{Instant, Moment, Unix};
 use crate::engine::record::{BadRecord, LiveRecord};
@@ -46,6 +51,10 @@ use crate::id::{LiveId, SessionId, UserId};
 const MAX_PAST: usize = 8;
 /// How long an end that could not be recorded waits for its next try.
 const END_RETRY: Duration = Duration::from_secs(1);
+/// How long the room is not told that a displaced host is away. The login that
+/// displaced it still has to enter: one round trip, also on a slow network. A
+/// room that waits no longer than this for a host is told when it ends.
+const TAKE_OVER: Duration = Duration::from_secs(1);
 
 /// The live of one room. The default is a room that never had one.
 #[derive(Debug, Default)]
@@ -172,6 +181,34 @@ impl Live {
         last_seen: Instant,
         now: Moment,
     ) -> Effects {
+        let loss = Loss {
+            cause,
+            at: now.instant,
+            silent: now.instant.since(last_seen),
+            hold: Duration::ZERO,
+        };
+        self.lose(session, loss, now)
+    }
+
+    /// The same for a session that its user's new login displaced: the grace
+    /// runs from now on, the room is told only if the user does not enter
+    /// within [`TAKE_OVER`].
+    pub fn host_displaced(
+        &mut self,
+        session: SessionId,
+        last_seen: Instant,
+        now: Moment,
+    ) -> Effects {
+        let loss = Loss {
+            cause: AwayCause::ConnectionClosed,
+            at: now.instant,
+            silent: now.instant.since(last_seen),
+            hold: TAKE_OVER,
+        };
+        self.lose(session, loss, now)
+    }
+
+    fn lose(&mut self, session: SessionId, loss: Loss, now: Moment) -> Effects {
         let mut out = Effects::new();
         let Some(open) = &mut self.open else {
             return out;
@@ -183,11 +220,6 @@ impl Live {
             return out;
         }
         open.session = None;
-        let loss = Loss {
-            cause,
-            at: now.instant,
-            silent: now.instant.since(last_seen),
-        };
         match &mut open.state {
             State::Starting { lost, .. } => *lost = Some(loss),
             State::Live => {
@@ -239,7 +271,12 @@ impl Live {
             return out;
         };
         match &mut open.state {
-            State::Away(away) if away.until.instant <= now.instant => {
+            State::Away(away) => {
+                out.extend(away.notice(open.live, now).map(Effect::Tell));
+                if away.until.instant > now.instant {
+                    out.push(Effect::Arm(away.due()));
+                    return out;
+                }
                 let reason = match away.loss.cause {
                     AwayCause::ServerRestarted => EndReason::HostLostInRestart,
                     AwayCause::Unspecified
@@ -248,7 +285,6 @@ impl Live {
                 };
                 open.end(reason, Askers::new(), now, &mut out);
             }
-            State::Away(away) => out.push(Effect::Arm(away.until.instant)),
             State::Ending { fact, retry, .. } => match *retry {
                 Some(at) if at <= now.instant => {
                     *retry = None;
@@ -269,8 +305,8 @@ impl Live {
         if let Some(open) = &mut self.open
             && let State::Away(away) = &mut open.state
         {
-            away.until = away.until + span;
-            out.push(Effect::Arm(away.until.instant));
+            away.forgive(span);
+            out.push(Effect::Arm(away.due()));
         }
         out
     }
@@ -301,8 +337,13 @@ impl Live {
         let grace = open.grace.max(restart_grace);
         let silent = Duration::from_millis(now.unix.0.saturating_sub(alive.0));
         let cause = AwayCause::ServerRestarted;
-        let at = now.instant;
-        open.lose(Loss { cause, at, silent }, grace, now, &mut out);
+        let loss = Loss {
+            cause,
+            at: now.instant,
+            silent,
+            hold: Duration::ZERO,
+        };
+        open.lose(loss, grace, now, &mut out);
         self.open = Some(Box::new(open));
         Ok(out)
     }

@@ -225,15 +225,17 @@ impl Core {
         let (away, end) = match cause {
             // A planned stop never looks like a crash.
             LeaveCause::Draining => return,
+            LeaveCause::Displaced => {
+                let effects = self.live.host_displaced(session, last_seen, now);
+                return self.apply(effects, now, out);
+            }
             LeaveCause::Left => (AwayCause::ConnectionClosed, Some(EndReason::HostEnded)),
             LeaveCause::Kicked => (AwayCause::ConnectionClosed, Some(EndReason::Kicked)),
             LeaveCause::SigExpired => (
                 AwayCause::ConnectionClosed,
                 Some(EndReason::SignatureExpired),
             ),
-            LeaveCause::ConnectionLost | LeaveCause::Displaced => {
-                (AwayCause::ConnectionClosed, None)
-            }
+            LeaveCause::ConnectionLost => (AwayCause::ConnectionClosed, None),
             LeaveCause::Silent => (AwayCause::HeartbeatTimeout, None),
         };
         if let Some(reason) = end

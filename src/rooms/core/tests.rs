@@ -132,6 +132,45 @@ fn a_lost_host_is_away_then_back_with_the_same_live() {
 }
 
 #[test]
+fn a_host_displaced_by_its_own_login_takes_over_and_the_room_is_told_nothing() {
+    let mut room = Room::new();
+    room.live("host");
+    let live = room.core.live.id();
+    room.leave(1, LeaveCause::Displaced);
+    room.advance(900);
+    room.tick();
+    assert!(room.enter(2, "host").unwrap().hosting);
+    room.advance(60_000);
+    room.tick();
+    let found = (room.core.live.id(), room.core.live.phase());
+    assert_eq!(found, (live, Phase::Live));
+    assert_eq!(room.live_events(), ["started"]);
+}
+
+#[test]
+fn a_displaced_host_who_stays_out_is_away_and_the_live_ends_after_the_grace() {
+    let mut room = Room::new();
+    room.live("host");
+    room.leave(1, LeaveCause::Displaced);
+    assert_eq!(room.live_events(), ["started"]);
+    let due = room.core.deadline().unwrap();
+    assert!(due <= at_ms(room.now + 1_000));
+    room.advance(1_000);
+    room.tick();
+    assert_eq!(room.live_events(), ["started", "away"]);
+    room.advance(8_999);
+    room.tick();
+    assert_eq!(room.core.live.phase(), Phase::Away);
+    room.advance(1);
+    room.tick();
+    room.commit(CommitResult::Recorded);
+    room.advance(60_000);
+    room.tick();
+    let told = ["started", "away", "ended host_crashed"];
+    assert_eq!(room.live_events(), told);
+}
+
+#[test]
 fn a_host_who_does_not_come_back_ends_the_live_at_the_end_of_the_grace() {
     let mut room = Room::new();
     room.live("host");

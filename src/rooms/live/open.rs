@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use livegate_proto::client as wire;
-use livegate_proto::client::AwayCause;
 use livegate_proto::code::Code;
 use smallvec::SmallVec;
 
+use super::away::{Away, Loss};
 use super::effect::{self, Answer, Asker, Commitment, Effect, Effects, Notice, StartArgs};
 use super::stats;
 use crate::clock::{Instant, Moment, Unix};
@@ -59,21 +59,6 @@ pub(super) enum State {
         /// The commit failed: submit again at this time.
         retry: Option<Instant>,
     },
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Loss {
-    pub(super) cause: AwayCause,
-    /// When it was noticed.
-    pub(super) at: Instant,
-    /// How long the host had been silent then.
-    pub(super) silent: Duration,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Away {
-    pub(super) loss: Loss,
-    pub(super) until: Moment,
 }
 
 /// A start and everybody who waits for it.
@@ -205,17 +190,10 @@ impl Open {
     }
 
     pub(super) fn lose(&mut self, loss: Loss, grace: Duration, now: Moment, out: &mut Effects) {
-        let until = now + grace;
-        self.state = State::Away(Away { loss, until });
-        let silent = loss.silent + now.instant.since(loss.at);
-        out.push(Effect::Tell(Notice::Away {
-            live: self.live,
-            until,
-            grace,
-            cause: loss.cause,
-            last_seen: Unix(now.unix.0.saturating_sub(whole_millis(silent))),
-        }));
-        out.push(Effect::Arm(until.instant));
+        let mut away = Away::new(loss, grace, now);
+        out.extend(away.notice(self.live, now).map(Effect::Tell));
+        out.push(Effect::Arm(away.due()));
+        self.state = State::Away(away);
     }
 
     pub(super) fn take_over(&mut self, session: SessionId, out: &mut Effects) {
@@ -227,14 +205,17 @@ impl Open {
             }
             State::Ending { .. } => return,
             State::Live => {}
-            State::Away(_) => {
+            State::Away(away) => {
+                let told = away.told_until().is_some();
                 self.state = State::Live;
                 out.push(Effect::Disarm);
-                out.push(Effect::Tell(Notice::Back {
-                    live: self.live,
-                    host: self.host.clone(),
-                    profile: self.profile.clone(),
-                }));
+                if told {
+                    out.push(Effect::Tell(Notice::Back {
+                        live: self.live,
+                        host: self.host.clone(),
+                        profile: self.profile.clone(),
+                    }));
+                }
             }
         }
         let old = self.session.replace(session);
@@ -267,7 +248,7 @@ impl Open {
         }
         let silent = away
             .filter(|_| detected(reason))
-            .map(|away| away.loss.silent + now.instant.since(away.loss.at));
+            .map(|away| away.silent(now));
         let fact = Arc::new(LiveEnded {
             app: self.room.app,
             room: self.room.room.clone(),
@@ -282,7 +263,7 @@ impl Open {
         self.state = State::Ending {
             fact: fact.clone(),
             askers,
-            away_until: away.map(|away| away.until.unix),
+            away_until: away.as_ref().and_then(Away::told_until),
             retry: None,
         };
         out.push(self.commit_end(fact));
@@ -340,12 +321,9 @@ impl Open {
     pub(super) fn wire_state(&self) -> Option<wire::LiveState> {
         let (phase, away_until) = match &self.state {
             State::Starting { .. } => return None,
-            State::Live => (wire::LivePhase::Live, None),
-            State::Away(away) => (wire::LivePhase::Away, Some(away.until.unix)),
-            State::Ending {
-                away_until: None, ..
-            } => (wire::LivePhase::Live, None),
-            State::Ending { away_until, .. } => (wire::LivePhase::Away, *away_until),
+            State::Live => told(None),
+            State::Away(away) => told(away.told_until()),
+            State::Ending { away_until, .. } => told(*away_until),
         };
         Some(wire::LiveState {
             live_id: self.live.to_string(),
@@ -389,6 +367,14 @@ fn join(askers: &mut Askers, new: &[Asker], out: &mut Effects) {
     }
 }
 
-fn whole_millis(span: Duration) -> u64 {
+/// What those in the room have been told of the host.
+fn told(away_until: Option<Unix>) -> (wire::LivePhase, Option<Unix>) {
+    match away_until {
+        Some(until) => (wire::LivePhase::Away, Some(until)),
+        None => (wire::LivePhase::Live, None),
+    }
+}
+
+pub(super) fn whole_millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

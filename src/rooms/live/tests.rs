@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use livegate_proto::client::LivePhase;
 use proptest::prelude::*;
 
 use super::open::detected;
@@ -59,10 +60,10 @@ fn the_host_who_does_not_come_back_ends_the_live_when_the_grace_is_over() {
     assert_eq!(fact.reason, EndReason::HostCrashed);
     assert_eq!(fact.detection_ms, 18_000);
     assert_eq!(fact.stats.duration_ms, 20_000);
-    assert_eq!(live.wire_state().unwrap().phase(), wire::LivePhase::Away);
+    assert_eq!(live.wire_state().unwrap().phase(), LivePhase::Away);
     let effects = live.end_committed(id(1), CommitResult::Recorded, at(21));
     assert!(effects.contains(&Effect::Tell(Notice::Ended(fact))));
-    assert_eq!(live.wire_state().unwrap().phase(), wire::LivePhase::Ended);
+    assert_eq!(live.wire_state().unwrap().phase(), LivePhase::Ended);
 }
 
 #[test]
@@ -99,6 +100,71 @@ fn a_second_login_of_the_host_takes_over_and_the_first_ones_loss_means_nothing()
     );
     assert!(lost.is_empty());
     assert_eq!(live.host(), Some((&user(1), Some(session(2)))));
+}
+
+#[test]
+fn a_displaced_host_who_enters_at_once_takes_over_and_nobody_is_told() {
+    let mut live = started();
+    let effects = live.host_displaced(session(1), at(10).instant, at(10));
+    assert!(told(&effects).is_empty());
+    assert!(effects.contains(&Effect::Arm(at(11).instant)));
+    let seen = live.wire_state().unwrap();
+    assert_eq!((seen.phase(), seen.away_until_ms), (LivePhase::Live, 0));
+    let effects = live.host_entered(&user(1), session(2), &profile());
+    assert!(told(&effects).is_empty());
+    assert!(effects.contains(&Effect::Disarm));
+    assert_eq!(live.id(), Some(id(1)));
+    assert!(live.hosted_by(session(2)));
+    assert!(live.deadline(at(60)).is_empty());
+}
+
+#[test]
+fn a_displaced_host_who_does_not_enter_is_told_away_and_ends_when_any_lost_host_would() {
+    let mut live = started();
+    live.host_displaced(session(1), at(10).instant, at(10));
+    let effects = live.deadline(at(11));
+    let [
+        Notice::Away {
+            until,
+            grace,
+            last_seen,
+            ..
+        },
+    ] = &told(&effects)[..]
+    else {
+        panic!("{effects:?}");
+    };
+    assert_eq!((*until, *grace, *last_seen), (at(20), GRACE, at(10).unix));
+    assert!(effects.contains(&Effect::Arm(at(20).instant)));
+    assert!(told(&live.deadline(at(19))).is_empty());
+    let effects = live.deadline(at(20));
+    let fact = ended_fact(&effects).unwrap();
+    assert_eq!(
+        (fact.reason, fact.ended),
+        (EndReason::HostCrashed, at(20).unix)
+    );
+    assert!(ended_fact(&live.deadline(at(21))).is_none());
+    // Late, but in time for the grace: as any other host.
+    let mut live = started();
+    live.host_displaced(session(1), at(10).instant, at(10));
+    live.deadline(at(11));
+    let effects = live.host_entered(&user(1), session(2), &profile());
+    assert!(matches!(told(&effects)[..], [Notice::Back { .. }]));
+}
+
+#[test]
+fn a_room_that_waits_for_no_host_is_told_away_before_the_end() {
+    let mut live = Live::default();
+    let args = StartArgs {
+        grace: Duration::ZERO,
+        ..start(1, "a", 1)
+    };
+    live.start(args, at(0));
+    live.start_committed(id(1), CommitResult::Recorded, at(0));
+    let effects = live.host_displaced(session(1), at(1).instant, at(1));
+    assert!(matches!(told(&effects)[..], [Notice::Away { .. }]));
+    assert!(effects.contains(&Effect::Arm(at(1).instant)));
+    assert!(ended_fact(&live.deadline(at(1))).is_some());
 }
 
 #[test]
@@ -249,6 +315,7 @@ enum Op {
     },
     Lose {
         session: u8,
+        displaced: bool,
     },
     Enter {
         user: u8,
@@ -278,7 +345,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0..2u8, 0..3u8).prop_map(|(user, start_id)| Op::Start { user, start_id }),
         2 => (0..3u8, any::<bool>(), 0..3u8)
             .prop_map(|(which, asked, reason)| Op::End { which, asked, reason }),
-        4 => (0..6u8).prop_map(|session| Op::Lose { session }),
+        4 => (0..6u8, any::<bool>())
+            .prop_map(|(session, displaced)| Op::Lose { session, displaced }),
         4 => (0..3u8).prop_map(|user| Op::Enter { user }),
         8 => (0..6u8).prop_map(|recorded| Op::Outcome { recorded }),
         2 => (0..6u8, any::<bool>(), any::<bool>())
@@ -341,6 +409,10 @@ struct World {
     /// When the host of the open live was lost, and how long it may stay away;
     /// `None` once it came back.
     lost: Option<(u64, u64)>,
+    /// The room is not to be told of that loss before.
+    quiet_until: u64,
+    /// The live that the room believes to be without its host.
+    told_away: Option<LiveId>,
 }
 
 impl World {
@@ -353,7 +425,7 @@ impl World {
                 asked,
                 reason,
             } => self.end(which, asked, reason),
-            Op::Lose { session } => self.lose(session),
+            Op::Lose { session, displaced } => self.lose(session, displaced),
             Op::Enter { user: u } => self.enter(user(u)),
             Op::Outcome { recorded } => self.outcome(recorded),
             Op::StaleOutcome {
@@ -372,6 +444,7 @@ impl World {
             Op::Forgive { ms } => {
                 if let (Phase::Away, Some((_, grace))) = (self.live.phase(), &mut self.lost) {
                     *grace += u64::from(ms);
+                    self.quiet_until += u64::from(ms);
                 }
                 let effects = self.live.forgive(Duration::from_millis(u64::from(ms)));
                 self.take(effects);
@@ -428,17 +501,21 @@ impl World {
         self.take(effects);
     }
 
-    fn lose(&mut self, index: u8) {
+    fn lose(&mut self, index: u8, displaced: bool) {
         let Some((session, _)) = self.present.get(usize::from(index)).cloned() else {
             return;
         };
         self.present.remove(usize::from(index));
         if self.live.hosted_by(session) {
             self.lost = Some((self.ms, millis(GRACE)));
+            self.quiet_until = self.ms + if displaced { millis(TAKE_OVER) } else { 0 };
         }
         let now = self.now();
         let cause = AwayCause::ConnectionClosed;
-        let effects = self.live.host_lost(session, cause, now.instant, now);
+        let effects = match displaced {
+            true => self.live.host_displaced(session, now.instant, now),
+            false => self.live.host_lost(session, cause, now.instant, now),
+        };
         self.take(effects);
     }
 
@@ -463,6 +540,10 @@ impl World {
         let now = self.now();
         if result == CommitResult::Recorded {
             self.record(&commit);
+            // A loss while starting counts from the commit.
+            if let (Phase::Starting, Some((lost, _))) = (self.live.phase(), &mut self.lost) {
+                *lost = self.ms;
+            }
         }
         let effects = match &commit {
             Commitment::Started { fact, .. } => self.live.start_committed(fact.live, result, now),
@@ -508,6 +589,8 @@ impl World {
         self.told_started.clear();
         self.armed = None;
         self.decided.clear();
+        self.told_away = None;
+        self.quiet_until = 0;
         self.live = Live::default();
         for live in self.order.clone() {
             let record = self.disk[&live].clone();
@@ -550,6 +633,9 @@ impl World {
         }
         let timed = self.live.phase() == Phase::Away;
         assert!(!timed || self.armed.is_some(), "away without a deadline");
+        let seen = self.live.wire_state();
+        let away = seen.is_some_and(|live| live.phase() == LivePhase::Away);
+        assert_eq!(away, self.told_away.is_some(), "late joiners see otherwise");
     }
 
     fn commit(&mut self, commit: Commitment) {
@@ -558,6 +644,7 @@ impl World {
                 assert_eq!(decided, record, "a decided end was changed");
             } else if detected(fact.reason) {
                 let (lost, grace) = self.lost.expect("ended though the host came back");
+                assert_eq!(self.told_away, Some(fact.live), "ended before told away");
                 let waited = fact.ended.0 - lost;
                 assert!(waited >= grace, "ended {waited} ms after the loss");
             }
@@ -574,13 +661,15 @@ impl World {
             }
             Notice::Away { live, .. } => {
                 assert!(self.told_started.contains(&live));
-                // A loss while starting counts from the commit.
-                if let Some((lost, _)) = &mut self.lost {
-                    *lost = self.ms;
-                }
+                assert!(self.lost.is_some(), "told away though the host is here");
+                assert!(self.ms >= self.quiet_until, "told away too early");
+                assert_eq!(self.told_away.replace(live), None, "told away twice");
             }
-            Notice::Back { live, .. } => assert!(self.told_started.contains(&live)),
+            Notice::Back { live, .. } => {
+                assert_eq!(self.told_away.take(), Some(live), "back, not told away");
+            }
             Notice::Ended(fact) => {
+                self.told_away = None;
                 assert!(!self.disk[&fact.live].is_open(), "told before recorded");
                 assert!(self.told_started.contains(&fact.live), "end without start");
                 assert!(self.told_ended.insert(fact.live), "ended twice");
@@ -608,7 +697,7 @@ impl World {
     /// Everybody is gone, the disk works, time passes: all is over.
     fn settle(&mut self) {
         while !self.present.is_empty() {
-            self.lose(0);
+            self.lose(0, false);
         }
         for _ in 0..200 {
             while !self.queue.is_empty() {
@@ -702,6 +791,16 @@ fn answers(effects: &Effects) -> Vec<Result<Answer, Code>> {
         .iter()
         .filter_map(|effect| match effect {
             Effect::Answer { result, .. } => Some(result.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn told(effects: &Effects) -> Vec<Notice> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Tell(notice) => Some(notice.clone()),
             _ => None,
         })
         .collect()

@@ -231,6 +231,28 @@ async fn one_that_reads_again_in_time_gets_what_it_missed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_frame_may_be_as_long_as_its_senders_role_allows() {
+    local(async {
+        let gateway = OneShard::start();
+        let mut host = gateway.connect("host").await;
+        host.call(say::create("demo")).await;
+        host.call(say::enter("demo")).await;
+        let mut viewer = gateway.connect("viewer").await;
+        viewer.call(say::enter("demo")).await;
+        assert_eq!(host.call(say::start("demo", "s1")).await.code, 0);
+        let long = "x".repeat(20 * 1024);
+        let refused = host.call(say::text("demo", &long)).await;
+        assert_ne!(refused.code, 0, "the frame is taken, its text is too long");
+        assert_eq!(host.call(say::text("demo", "short")).await.code, 0);
+        viewer.send(say::text("demo", &long)).await;
+        while viewer.frame().await.is_some() {}
+        let close = viewer.closed.unwrap();
+        assert_eq!(close.code(), CloseCode::FrameTooLarge);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_login_on_the_same_platform_displaces_the_one_before() {
     local(async {
         let gateway = OneShard::start();

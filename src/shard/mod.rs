@@ -70,8 +70,6 @@ pub struct ShardConfig {
     pub frame_time: Duration,
     /// Bytes per second that a frame in progress must keep up.
     pub frame_min_rate: u32,
-    /// Most bytes of a client's frame after login.
-    pub max_frame: usize,
     /// The longest that a busy room gathers messages before it is swept.
     #[serde(with = "crate::clock::span")]
     pub max_delay: Duration,
@@ -84,7 +82,6 @@ impl Default for ShardConfig {
             stall: Duration::from_secs(10),
             frame_time: Duration::from_secs(5),
             frame_min_rate: 512,
-            max_frame: livegate_proto::codec::MAX_CLIENT_FRAME,
             max_delay: Duration::from_millis(50),
         }
     }

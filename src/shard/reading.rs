@@ -89,7 +89,6 @@ impl<C: Carrier> State<C> {
 
     /// Feeds every whole frame of what was read to the session.
     pub(crate) fn take_frames(&mut self, id: SessionId, now: Moment) {
-        let max = self.parts.config.max_frame;
         loop {
             let Self {
                 slots,
@@ -103,6 +102,7 @@ impl<C: Carrier> State<C> {
             if connection.closing.is_some() {
                 break;
             }
+            let max = connection.session.max_frame_bytes();
             let actions = match connection.io.next_frame(scratch, max) {
                 Ok(Some(body)) => {
                     connection.tally.frames_in += 1;

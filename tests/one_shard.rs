@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use livegate_proto::client::{CloseCode, EndReason, live_event, push, reply};
-use support::{OneShard, say};
+use support::{OneShard, say, settings};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
@@ -226,6 +226,44 @@ async fn one_that_reads_again_in_time_gets_what_it_missed() {
             last = Some(push.seq);
             texts += usize::from(matches!(push.body, Some(push::Body::RoomMessage(_))));
         }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_skipped_is_told_before_what_follows_it() {
+    local(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = settings(dir.path());
+        settings.session.mailbox.lag_frames = 4;
+        let gateway = OneShard::start_with(settings);
+        let mut host = gateway.connect("host").await;
+        host.call(say::create("demo")).await;
+        host.call(say::enter("demo")).await;
+        let mut slow = gateway.connect_over("slow", 2_000).await;
+        slow.call(say::enter("demo")).await;
+        let body = "x".repeat(400);
+        for n in 0..20 {
+            host.call(say::text("demo", &format!("{n} {body}"))).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let (mut last, mut dropped_to, mut gaps) = (None, 0, 0);
+        while !last.is_some_and(|seq| seq >= 20) {
+            let push = slow.push().await.unwrap();
+            if let Some(push::Body::Dropped(dropped)) = &push.body {
+                assert_eq!(Some(dropped.from_seq - 1), last);
+                dropped_to = dropped.to_seq;
+            }
+            if push.seq == 0 {
+                continue;
+            }
+            if last.is_some_and(|last| push.seq > last + 1) {
+                assert_eq!(push.seq, dropped_to + 1, "a gap that was not told first");
+                gaps += 1;
+            }
+            last = Some(push.seq);
+        }
+        assert!(gaps > 0, "nothing was skipped");
     })
     .await;
 }

@@ -471,6 +471,29 @@ mod tests {
     }
 
     #[test]
+    fn a_dropped_that_comes_late_is_told_after_the_gap_it_speaks_of() {
+        let mut tracker = Tracker::new(&snapshot(1, 0, None), LIMITS);
+        let mut out = Vec::new();
+        for seq in [1, 4, 7] {
+            tracker.push(said(1, seq), &mut out);
+        }
+        tracker.push(dropped(2, 6), &mut out);
+        tracker.push(said(1, 8), &mut out);
+        assert_eq!(
+            words(&out),
+            [
+                "said 1",
+                "gap 2-3",
+                "said 4",
+                "gap 5-6",
+                "said 7",
+                "dropped 0",
+                "said 8"
+            ]
+        );
+    }
+
+    #[test]
     fn states_pass_at_any_time() {
         let mut tracker = Tracker::new(&snapshot(1, 5, None), LIMITS);
         let mut out = Vec::new();

@@ -4,7 +4,7 @@
 //! gets at once.
 
 use crate::rooms::log::Entry;
-use crate::session::mailbox::{Item, MailboxConfig, Plan, plan};
+use crate::session::mailbox::{Item, MailboxConfig, Plan, Skip, plan};
 
 /// One run for one subscriber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +15,28 @@ pub(crate) struct Served {
     pub(crate) frames: u32,
     /// How many of each class, in the order of `Class::ALL`.
     pub(crate) classes: [u32; 4],
-    /// Entries skipped: count, first and last seq.
-    pub(crate) skipped: Option<(u64, u64, u64)>,
+    /// What this run skipped.
+    pub(crate) skipped: Option<Skipped>,
+}
+
+/// Entries that a run left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Skipped {
+    /// How many, the first and the last.
+    pub(crate) skip: Skip,
+    /// Where in the run's output the first of them would have stood.
+    pub(crate) at: usize,
+}
+
+impl Skipped {
+    fn first(seq: u64, at: usize) -> Self {
+        let skip = Skip {
+            count: 0,
+            from_seq: seq,
+            to_seq: seq,
+        };
+        Self { skip, at }
+    }
 }
 
 /// How much of a log a run may take.
@@ -53,8 +73,12 @@ pub(crate) fn serve<'a>(
     };
     for entry in entries.take_while(|entry| entry.seq <= stretch.to) {
         if skip.is_some_and(|skip| skip.covers(item(entry))) {
-            let (count, first, _) = served.skipped.unwrap_or((0, entry.seq, entry.seq));
-            served.skipped = Some((count + 1, first, entry.seq));
+            let at = out.len();
+            let skipped = served
+                .skipped
+                .get_or_insert_with(|| Skipped::first(entry.seq, at));
+            skipped.skip.count += 1;
+            skipped.skip.to_seq = entry.seq;
         } else {
             let frame = entry.frame.prefixed();
             if served.frames > 0 && out.len() - start + frame.len() > stretch.max_bytes {
@@ -127,13 +151,20 @@ mod tests {
 
     #[test]
     fn beyond_its_lag_the_oldest_normal_ones_are_skipped_and_named() {
-        let mut classes = [Class::Normal; 8];
-        classes[1] = Class::Essential;
+        let mut classes = [Class::Normal; 9];
+        classes[0] = Class::High;
+        classes[2] = Class::Essential;
         let entries = log(&classes);
-        let mut out = Vec::new();
-        let served = serve(ALL, 0, entries.iter(), &allow(5), &mut out).unwrap();
-        assert_eq!(served.skipped, Some((3, 1, 4)));
-        assert_eq!((served.cursor, served.frames), (8, 5));
+        let mut out = vec![0; 7];
+        let served = serve(ALL, 0, entries.iter(), &allow(6), &mut out).unwrap();
+        let skip = Skip {
+            count: 3,
+            from_seq: 2,
+            to_seq: 5,
+        };
+        let at = 7 + entries[0].frame.len();
+        assert_eq!(served.skipped, Some(Skipped { skip, at }));
+        assert_eq!((served.cursor, served.frames), (9, 6));
     }
 
     #[test]

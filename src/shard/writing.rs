@@ -13,12 +13,12 @@ use livegate_proto::{Encoded, codec};
 use crate::clock::Moment;
 use crate::dispatch::Class;
 use crate::id::{RoomUid, SessionId};
-use crate::session::mailbox::Offered;
+use crate::session::mailbox::{Offered, Skip};
 use crate::shard::carrier::Carrier;
 use crate::shard::connection::{Connection, Ending};
 use crate::shard::frames::Scratch;
 use crate::shard::io::{IoError, Wrote};
-use crate::shard::laggard::{self, Stretch};
+use crate::shard::laggard::{self, Skipped, Stretch};
 use crate::shard::reading::waker_of;
 use crate::shard::state::State;
 use crate::shard::sweep::MAX_RUN;
@@ -179,7 +179,12 @@ impl<C: Carrier> State<C> {
             run.clear();
             let dropped = connection.mailbox.take_dropped();
             if dropped > 0 {
-                append_dropped(run, String::new(), (dropped, 0, 0), now);
+                let skip = Skip {
+                    count: dropped,
+                    from_seq: 0,
+                    to_seq: 0,
+                };
+                append_dropped(run, String::new(), skip, now);
             }
             connection.mailbox.take(MAX_RUN, run);
             written = connection.write(run, scratch, now, parts.counters());
@@ -256,12 +261,12 @@ impl<C: Carrier> State<C> {
             self.close(id, Ending::Closed(CloseCode::SlowConsumer), 0, now);
             return false;
         };
-        if let Some(skipped) = served.skipped {
+        if let Some(Skipped { skip, at }) = served.skipped {
             let room = joined.room.key().room.to_string();
-            append_dropped(&mut plain, room, skipped, now);
-            connection.tally.skipped += skipped.0;
+            insert_dropped(&mut plain, at, room, skip, now);
+            connection.tally.skipped += skip.count;
             let counters = parts.counters();
-            counters.skipped(Class::Normal, SkipCause::Lagging, skipped.0);
+            counters.skipped(Class::Normal, SkipCause::Lagging, skip.count);
         }
         joined.cursor = served.cursor;
         if let Some((version, frame)) = joined.room.flash(joined.flash) {
@@ -296,20 +301,24 @@ enum Until {
     Head,
 }
 
-fn append_dropped(
-    plain: &mut Vec<u8>,
-    room_id: String,
-    (count, from_seq, to_seq): (u64, u64, u64),
-    now: Moment,
-) {
+/// Tells of what was skipped where it would have stood: the client knows of the
+/// gap before it reads what follows it.
+fn insert_dropped(plain: &mut Vec<u8>, at: usize, room_id: String, skip: Skip, now: Moment) {
+    let end = plain.len();
+    append_dropped(plain, room_id, skip, now);
+    let frame = plain.len() - end;
+    plain[at..].rotate_right(frame);
+}
+
+fn append_dropped(plain: &mut Vec<u8>, room_id: String, skip: Skip, now: Moment) {
     let frame = ServerFrame {
         pushes: vec![Push {
             room_id,
             time_ms: now.unix.millis_i64(),
             body: Some(push::Body::Dropped(Dropped {
-                count,
-                from_seq,
-                to_seq,
+                count: skip.count,
+                from_seq: skip.from_seq,
+                to_seq: skip.to_seq,
             })),
             ..Push::default()
         }],

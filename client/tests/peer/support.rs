@@ -1,7 +1,5 @@
 //! A gateway by hand: the test says what it answers.
 
-#![allow(dead_code)] // each test file uses a part
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -3,12 +3,11 @@
 
 #![allow(clippy::large_futures, clippy::unwrap_used)]
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::support::{Peer, config, in_room, online, pipes, said};
 use livegate_client::wire::{
     HistoryReply, Reply, SigExpiring, UserMessage, client_frame, push, reply,
 };
@@ -17,7 +16,6 @@ use livegate_client::{
     RequestError, RoomEventKind, SigProvider, State,
 };
 use livegate_proto::CloseCode;
-use support::{Peer, config, in_room, online, pipes, said};
 use tokio::time::Instant;
 
 /// The next event as one word or two.
@@ -61,7 +59,7 @@ async fn in_demo(
     livegate_client::RoomHandle,
     Events,
     Peer,
-    support::Attempts,
+    crate::support::Attempts,
 ) {
     let (client, mut events, mut peer, attempts) = online(config).await;
     let (room, ()) = tokio::join!(client.enter("demo"), peer.accept_enter(1, 5));

@@ -3,12 +3,11 @@
 
 #![allow(clippy::large_futures, clippy::unwrap_used)]
 
-mod support;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::{Peer, login_reply, said};
 use livegate_client::wire::{LoginRequest, ServerFrame};
 use livegate_client::{
     Connection, DialConfig, DialError, Dialer, Disconnect, Roots, Target, Transport,
@@ -18,7 +17,6 @@ use livegate_proto::{ALPN, CloseCode};
 use quinn::crypto::rustls::QuicServerConfig;
 use rustls::{HandshakeKind, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use support::{Peer, login_reply, said};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;

@@ -1,7 +1,6 @@
 //! What tests share: a node on a temporary store, clients on in-memory pipes.
 
-#![allow(dead_code)] // each test file uses a part
-#![allow(clippy::unwrap_used, unreachable_pub)] // helpers of tests are tests
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use std::sync::Arc;
 
@@ -24,13 +23,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use tokio_util::sync::CancellationToken;
 
 /// The app of every test.
-pub const APP: u32 = 1_400_000_000;
+pub(crate) const APP: u32 = 1_400_000_000;
 
 /// The start of simulated wall time.
-pub const START: Unix = Unix(1_700_000_000_000);
+pub(crate) const START: Unix = Unix(1_700_000_000_000);
 
 /// Settings over a temporary directory, one shard.
-pub fn settings(dir: &std::path::Path) -> NodeSettings {
+pub(crate) fn settings(dir: &std::path::Path) -> NodeSettings {
     let auth = AuthConfig {
         apps: vec![AppConfig::development()],
         ..AuthConfig::default()
@@ -52,16 +51,16 @@ pub fn settings(dir: &std::path::Path) -> NodeSettings {
 }
 
 /// A node with one shard on the current thread; lives as long as its `LocalSet`.
-pub struct OneShard {
-    pub node: Node,
-    pub handle: Handle<StreamCarrier<DuplexStream>>,
-    pub stop: CancellationToken,
-    pub dir: Option<tempfile::TempDir>,
+pub(crate) struct OneShard {
+    /// Kept, as its parts are reached through it.
+    _node: Node,
+    pub(crate) handle: Handle<StreamCarrier<DuplexStream>>,
+    dir: Option<tempfile::TempDir>,
 }
 
 impl OneShard {
     /// Starts store, driver and shard as tasks of the current `LocalSet`.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut node = Self::start_with(settings(dir.path()));
         node.dir = Some(dir);
@@ -69,7 +68,7 @@ impl OneShard {
     }
 
     #[allow(clippy::disallowed_methods)] // a test's tasks end with its LocalSet
-    pub fn start_with(settings: NodeSettings) -> Self {
+    pub(crate) fn start_with(settings: NodeSettings) -> Self {
         let clock = Clock::simulated(START);
         let (node, outcomes, stepper) = Node::open_stepped(settings, clock.clone()).unwrap();
         let stop = CancellationToken::new();
@@ -80,17 +79,16 @@ impl OneShard {
         tokio::task::spawn_local(driver);
         let handle = Handle::new(ShardId(0), &node.dispatch);
         let parts = node.shard_parts(handle.clone());
-        tokio::task::spawn_local(livegate::shard::run(parts, stop.clone()));
+        tokio::task::spawn_local(livegate::shard::run(parts, stop));
         Self {
-            node,
+            _node: node,
             handle,
-            stop,
             dir: None,
         }
     }
 
     /// A logged-in client over a pipe of `pipe` bytes each way.
-    pub async fn connect_over(&self, user: &str, pipe: usize) -> Client {
+    pub(crate) async fn connect_over(&self, user: &str, pipe: usize) -> Client {
         let (near, far) = tokio::io::duplex(pipe);
         self.handle.adopt(Adopted {
             io: Parts {
@@ -121,24 +119,24 @@ impl OneShard {
     }
 
     /// A logged-in client.
-    pub async fn connect(&self, user: &str) -> Client {
+    pub(crate) async fn connect(&self, user: &str) -> Client {
         self.connect_over(user, 256 * 1024).await
     }
 }
 
 /// A client over a byte stream, speaking whole frames.
-pub struct Client<S = DuplexStream> {
+pub(crate) struct Client<S = DuplexStream> {
     stream: S,
     buffer: Vec<u8>,
     frames: std::collections::VecDeque<ServerFrame>,
     /// Pushes that came while a reply was awaited.
-    pub pushes: std::collections::VecDeque<Push>,
+    pub(crate) pushes: std::collections::VecDeque<Push>,
     requests: u64,
-    pub closed: Option<livegate_proto::client::Close>,
+    pub(crate) closed: Option<livegate_proto::client::Close>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    pub fn new(stream: S) -> Self {
+    pub(crate) fn new(stream: S) -> Self {
         Self {
             stream,
             buffer: Vec::new(),
@@ -150,12 +148,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Sends bytes as they are.
-    pub async fn send_raw(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }
 
     /// Sends a request and returns its id.
-    pub async fn send(&mut self, body: client_frame::Body) -> u64 {
+    pub(crate) async fn send(&mut self, body: client_frame::Body) -> u64 {
         self.requests += 1;
         let frame = ClientFrame {
             request_id: self.requests,
@@ -168,13 +166,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Sends a request and waits for its reply.
-    pub async fn call(&mut self, body: client_frame::Body) -> Reply {
+    pub(crate) async fn call(&mut self, body: client_frame::Body) -> Reply {
         let id = self.send(body).await;
         self.reply(id).await
     }
 
     /// The next frame; `None` at the end of the stream.
-    pub async fn frame(&mut self) -> Option<ServerFrame> {
+    pub(crate) async fn frame(&mut self) -> Option<ServerFrame> {
         loop {
             if let Some(frame) = self.frames.pop_front() {
                 if let Some(close) = &frame.close {
@@ -196,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// The reply to a request; pushes that come before it are kept.
-    pub async fn reply(&mut self, id: u64) -> Reply {
+    pub(crate) async fn reply(&mut self, id: u64) -> Reply {
         loop {
             let frame = self.frame().await.expect("closed before the reply came");
             self.pushes.extend(frame.pushes);
@@ -208,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// The next push that came or comes; `None` at the end of the stream.
-    pub async fn push(&mut self) -> Option<Push> {
+    pub(crate) async fn push(&mut self) -> Option<Push> {
         loop {
             if let Some(push) = self.pushes.pop_front() {
                 return Some(push);
@@ -219,7 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// The next push that `pick` picks; others are dropped.
-    pub async fn find<T>(&mut self, pick: impl Fn(&Push) -> Option<T>) -> T {
+    pub(crate) async fn find<T>(&mut self, pick: impl Fn(&Push) -> Option<T>) -> T {
         loop {
             let push = self.push().await.expect("closed before it came");
             if let Some(found) = pick(&push) {
@@ -229,7 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// The next message of a room: its seq and text.
-    pub async fn text(&mut self) -> (u64, String) {
+    pub(crate) async fn text(&mut self) -> (u64, String) {
         self.find(|push| match &push.body {
             Some(push::Body::RoomMessage(message)) => match &message.content {
                 Some(livegate_proto::client::room_message::Content::Text(text)) => {
@@ -244,34 +242,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 }
 
 /// Requests in short.
-pub mod say {
+pub(crate) mod say {
     use livegate_proto::client::client_frame::Body;
     use livegate_proto::client::{
-        CreateRoomRequest, EndLiveRequest, EnterRoomRequest, LeaveRoomRequest, Like, SendRequest,
-        StartLiveRequest, Text, send_request,
+        CreateRoomRequest, EndLiveRequest, EnterRoomRequest, SendRequest, StartLiveRequest, Text,
+        send_request,
     };
 
-    pub fn create(room: &str) -> Body {
+    pub(crate) fn create(room: &str) -> Body {
         Body::CreateRoom(CreateRoomRequest {
             room_id: room.into(),
             ..Default::default()
         })
     }
 
-    pub fn enter(room: &str) -> Body {
+    pub(crate) fn enter(room: &str) -> Body {
         Body::EnterRoom(EnterRoomRequest {
             room_id: room.into(),
             ..Default::default()
         })
     }
 
-    pub fn leave(room: &str) -> Body {
-        Body::LeaveRoom(LeaveRoomRequest {
-            room_id: room.into(),
-        })
-    }
-
-    pub fn text(room: &str, text: &str) -> Body {
+    pub(crate) fn text(room: &str, text: &str) -> Body {
         Body::Send(SendRequest {
             target: Some(send_request::Target::RoomId(room.into())),
             content: Some(send_request::Content::Text(Text { text: text.into() })),
@@ -279,15 +271,7 @@ pub mod say {
         })
     }
 
-    pub fn like(room: &str, count: u32) -> Body {
-        Body::Send(SendRequest {
-            target: Some(send_request::Target::RoomId(room.into())),
-            content: Some(send_request::Content::Like(Like { count })),
-            ..Default::default()
-        })
-    }
-
-    pub fn start(room: &str, id: &str) -> Body {
+    pub(crate) fn start(room: &str, id: &str) -> Body {
         Body::StartLive(StartLiveRequest {
             room_id: room.into(),
             start_id: id.into(),
@@ -295,7 +279,7 @@ pub mod say {
         })
     }
 
-    pub fn end(room: &str) -> Body {
+    pub(crate) fn end(room: &str) -> Body {
         Body::EndLive(EndLiveRequest {
             room_id: room.into(),
             live_id: String::new(),

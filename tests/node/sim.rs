@@ -3,15 +3,13 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
-#[path = "../support/mod.rs"]
-mod support;
-
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::{APP, Client, START, say, settings};
 use arc_swap::ArcSwap;
 use livegate::auth::usersig::{Grant, issue};
 use livegate::auth::{AppConfig, AuthConfig, HmacKey, KeyRing};
@@ -30,7 +28,6 @@ use livegate_proto::client::client_frame::Body;
 use livegate_proto::client::{EndReason, LoginRequest, Push, live_event, push};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
-use support::{APP, Client, START, say, settings};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;

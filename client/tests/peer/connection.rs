@@ -3,17 +3,15 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use crate::support::{Peer, in_room, login_reply, said};
 use livegate_client::wire::{
     HistoryRequest, LoginRequest, RoleChanged, ServerFrame, client_frame, push, reply,
 };
 use livegate_client::{Code, Connection, Disconnect, Heartbeat, Link, LoginError, Retry};
 use livegate_proto::{CloseCode, codec};
-use support::{Peer, in_room, login_reply, said};
 use tokio::io::{AsyncWriteExt, duplex};
 use tokio::time::{Instant, timeout};
 

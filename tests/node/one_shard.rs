@@ -3,12 +3,10 @@
 
 #![allow(clippy::large_futures)] // a test is one future
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{OneShard, say, settings};
 use livegate_proto::client::{CloseCode, EndReason, live_event, push, reply};
-use support::{OneShard, say, settings};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
@@ -248,7 +246,7 @@ async fn what_was_skipped_is_told_before_what_follows_it() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         let (mut last, mut dropped_to, mut gaps) = (None, 0, 0);
-        while !last.is_some_and(|seq| seq >= 20) {
+        while last.is_none_or(|seq| seq < 20) {
             let push = slow.push().await.unwrap();
             if let Some(push::Body::Dropped(dropped)) = &push.body {
                 assert_eq!(Some(dropped.from_seq - 1), last);

@@ -9,20 +9,22 @@
 //! It keeps no list of connections: a connection is a future, and its guards
 //! give back what it counts for on any road out.
 
+mod turned;
+
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use livegate_proto::client::{CloseCode, LoginRequest, Reply, ServerFrame};
+use livegate_proto::client::{CloseCode, LoginRequest};
 use livegate_proto::code::Code;
-use livegate_proto::codec::{self, MAX_PRELOGIN_FRAME};
+use livegate_proto::codec::MAX_PRELOGIN_FRAME;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
+use self::turned::Turned;
 use super::admission::{Admission, Pending};
 use super::config::GatewayConfig;
 use super::tls::ALPN;
@@ -36,9 +38,6 @@ use crate::shard::frames::Scratch;
 use crate::shard::io::{FrameIo, IoError, Layer, ReadOutcome};
 use crate::shard::tls::Tls;
 use crate::telemetry::{CloseReason, HandshakeFailure, Metrics, RefusalCause};
-
-/// How long one who is turned away may take to read why.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// Hands a logged-in connection to a shard.
 pub type Place<D> = Arc<dyn Fn(Adopted<D>) + Send + Sync>;
@@ -88,28 +87,6 @@ impl Stranger {
     /// The limit of its address that it would exceed.
     pub fn prove(&mut self) -> Result<(), RefusalCause> {
         self.pending.prove(self.peer.ip())
-    }
-}
-
-/// Why a connection does not get in.
-enum Turned {
-    /// It has gone by itself, or cannot be spoken to.
-    Gone,
-    /// It is sent away.
-    Away {
-        reply: Option<Box<Reply>>,
-        close: CloseCode,
-        retry_after_ms: u32,
-    },
-}
-
-impl Turned {
-    fn away(close: CloseCode) -> Self {
-        Self::Away {
-            reply: None,
-            close,
-            retry_after_ms: 0,
-        }
     }
 }
 
@@ -217,18 +194,7 @@ impl<D: Send + 'static> Door<D> {
             },
             Err(turned) => turned,
         };
-        let reason = match &turned {
-            Turned::Gone => CloseReason::Lost,
-            Turned::Away { close, .. } => CloseReason::Code(*close),
-        };
-        self.metrics.gateway().closed(transport, reason);
-        tracing::debug!(%peer, reason = reason.as_str(), "turned away before login");
-        send_away(
-            &mut io,
-            turned,
-            self.clock.deadline(self.clock.now().instant + LINGER),
-        )
-        .await;
+        self.turn_away(&mut io, turned, transport, peer).await;
     }
 
     async fn login<C: Carrier>(&self, io: &mut FrameIo<C>) -> Result<(LoggedIn, u64), Turned> {
@@ -320,39 +286,6 @@ impl<D: Send + 'static> Door<D> {
             permit: entry.permit,
         });
     }
-
-    fn refuse(&self, request_id: u64, code: Code, text: String, close: CloseCode) -> Turned {
-        self.metrics.gateway().login(code);
-        let retry_after_ms = match close.retry() {
-            livegate_proto::close::Retry::Later => self.spread_ms(),
-            livegate_proto::close::Retry::Now | livegate_proto::close::Retry::Final => 0,
-        };
-        let reply = Reply {
-            request_id,
-            code: code.0,
-            message: text,
-            retry_after_ms,
-            body: None,
-        };
-        Turned::Away {
-            reply: Some(Box::new(reply)),
-            close,
-            retry_after_ms,
-        }
-    }
-
-    fn later(&self, close: CloseCode) -> Turned {
-        Turned::Away {
-            reply: None,
-            close,
-            retry_after_ms: self.spread_ms(),
-        }
-    }
-
-    /// 1 to 5 s, different for those who come at different moments.
-    fn spread_ms(&self) -> u32 {
-        1_000 + u32::try_from(self.clock.now().instant.0 % 4_000).expect("below 4,000")
-    }
 }
 
 /// One who has logged in, on the doorstep.
@@ -437,48 +370,4 @@ async fn say<C: Carrier>(io: &mut FrameIo<C>, frame: &[u8]) -> Result<(), Turned
     poll_fn(|cx| io.poll_flush(cx))
         .await
         .map_err(|_| Turned::Gone)
-}
-
-/// Says why, and waits a moment until it was read.
-async fn send_away<C: Carrier>(io: &mut FrameIo<C>, turned: Turned, until: tokio::time::Instant) {
-    let Turned::Away {
-        reply,
-        close,
-        retry_after_ms,
-    } = turned
-    else {
-        return;
-    };
-    let frame = ServerFrame {
-        reply: reply.map(|reply| *reply),
-        close: Some(close.close(retry_after_ms)),
-        ..ServerFrame::default()
-    };
-    let mut bytes = Vec::new();
-    codec::append(&frame, &mut bytes);
-    let goodbye = async {
-        say(io, &bytes).await?;
-        poll_fn(|cx| io.poll_close(cx))
-            .await
-            .map_err(|_| Turned::Gone)?;
-        poll_fn(|cx| drain_step(io, cx)).await;
-        Ok::<(), Turned>(())
-    };
-    // Whoever does not read it in time goes without.
-    let _ = timeout_at(until, goodbye).await;
-}
-
-/// Reads and forgets until the peer has closed: a socket that is dropped with
-/// unread input resets, and takes the closing word with it.
-fn drain_step<C: Carrier>(io: &mut FrameIo<C>, cx: &mut Context<'_>) -> Poll<()> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        loop {
-            let read = io.poll_read(cx, scratch);
-            scratch.clear();
-            match ready!(read) {
-                Ok(ReadOutcome::Data(_)) => {}
-                Ok(ReadOutcome::Closed) | Err(_) => return Poll::Ready(()),
-            }
-        }
-    })
 }

@@ -11,18 +11,23 @@
 //! One exists per connection and rests most of the time, so it is small: what
 //! is shared is behind an `Arc`, what is large is boxed when it is made.
 
+mod action;
+mod telling;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use livegate_proto::client::client_frame::Body;
 use livegate_proto::client::{
-    ClientFrame, CloseCode, LoginReply, PingReply, Platform, Profile, Push, Reply, Role,
-    RoleChanged, SigExpiring, push, reply, send_request,
+    ClientFrame, CloseCode, PingReply, Platform, Profile, Reply, Role, SigExpiring, push, reply,
+    send_request,
 };
 use livegate_proto::code::Code;
 use livegate_proto::{Encoded, codec};
 use smallvec::{SmallVec, smallvec};
 
+pub use self::action::{Action, Actions};
+use self::action::{push_with, refuse, reply_with};
 use super::config::SessionConfig;
 use super::expiry::{Expiry, Look, Notice};
 use super::flight::InFlight;
@@ -65,35 +70,6 @@ pub struct Opening {
     /// Random: spreads the heartbeats of sessions that begin together.
     pub jitter: u16,
 }
-
-/// What the owner of the connection does.
-#[derive(Debug)]
-pub enum Action {
-    /// Send the one reply to a request.
-    Reply(Box<Reply>),
-    /// Send this on the gateway's own account.
-    Push(Box<Push>),
-    /// Send a frame that somebody else encoded.
-    Forward(Encoded, Class),
-    /// Carry this out; its outcome comes back by [`Session::on_outcome`], or
-    /// as [`SessionEvent::Answered`].
-    Perform {
-        /// Names the request until it is answered.
-        request_id: u64,
-        /// What to do.
-        verb: Verb,
-    },
-    /// Send the closing word and end the connection. The last action.
-    Close {
-        /// Why.
-        code: CloseCode,
-        /// When the client may come back; 0: as the code's band says.
-        retry_after_ms: u32,
-    },
-}
-
-/// Actions, in the order in which they are to be taken.
-pub type Actions = SmallVec<[Action; 2]>;
 
 /// A logged-in connection.
 #[derive(Debug)]
@@ -258,17 +234,6 @@ impl Session {
         self.closed
     }
 
-    fn welcome(&self, now: Moment) -> LoginReply {
-        LoginReply {
-            session_id: self.identity.id.0,
-            heartbeat_ms: self.heartbeat().interval_ms(),
-            time_ms: now.unix.millis_i64(),
-            sig_expires_at: seconds(self.identity.sig_expires),
-            max_frame_bytes: to_u32(self.config.viewer_frame_bytes),
-            max_rooms: to_u32(self.config.max_rooms),
-        }
-    }
-
     fn charge(&mut self, body: Option<&Body>, now: Moment) -> Verdict {
         let speaker = self.is_speaker();
         let quota = &self.config.quota;
@@ -369,23 +334,6 @@ impl Session {
         }
     }
 
-    /// The reply as it goes out: with its request's id, and with the
-    /// heartbeat where the contract tells one.
-    fn answer(&self, request_id: u64, mut reply: Box<Reply>) -> Action {
-        reply.request_id = request_id;
-        match &mut reply.body {
-            Some(reply::Body::EnterRoom(enter)) => {
-                enter.heartbeat_ms = self.heartbeat().interval_ms();
-            }
-            Some(reply::Body::StartLive(start)) => {
-                let host = Heartbeat::new(&self.config.heartbeat, true, self.jitter);
-                start.heartbeat_ms = host.interval_ms();
-            }
-            _ => {}
-        }
-        Action::Reply(reply)
-    }
-
     fn on_removed(&mut self, room: RoomUid, frame: Encoded, now: Moment) -> Actions {
         let before = self.heartbeat();
         self.rooms.retain(|joined| joined.uid != room);
@@ -404,21 +352,6 @@ impl Session {
         joined.hosting = on;
         let joined = joined.clone();
         smallvec![self.role_changed(Some(&joined), now)]
-    }
-
-    /// Tells the role in a room, or (without one) that the session hosts
-    /// nothing any more.
-    fn role_changed(&self, joined: Option<&Joined>, now: Moment) -> Action {
-        let role = joined.map_or(Role::Viewer, |joined| match joined.hosting {
-            true => Role::Host,
-            false => joined.role,
-        });
-        let changed = RoleChanged {
-            role: role.into(),
-            heartbeat_ms: self.heartbeat().interval_ms(),
-        };
-        let room = joined.map_or_else(String::new, |joined| joined.room.to_string());
-        push_with(room, push::Body::RoleChanged(changed), now)
     }
 
     fn is_speaker(&self) -> bool {
@@ -454,35 +387,8 @@ fn notice(config: &SessionConfig) -> Notice {
     }
 }
 
-fn reply_with(request_id: u64, body: reply::Body) -> Action {
-    Action::Reply(Box::new(Reply {
-        request_id,
-        body: Some(body),
-        ..Reply::default()
-    }))
-}
-
-fn refuse(request_id: u64, code: Code, message: &'static str, retry: Option<Duration>) -> Actions {
-    let mut reply = Outcome::refused(code, message, retry).reply;
-    reply.request_id = request_id;
-    smallvec![Action::Reply(Box::new(reply))]
-}
-
-fn push_with(room_id: String, body: push::Body, now: Moment) -> Action {
-    Action::Push(Box::new(Push {
-        room_id,
-        time_ms: now.unix.millis_i64(),
-        body: Some(body),
-        ..Push::default()
-    }))
-}
-
 fn seconds(at: Unix) -> i64 {
     i64::try_from(at.seconds()).unwrap_or(i64::MAX)
-}
-
-fn to_u32(size: usize) -> u32 {
-    u32::try_from(size).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //!
 //! It knows nothing of TLS or frames: that is [`super::io`].
 
+use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
 use std::pin::{Pin, pin};
@@ -110,13 +111,43 @@ impl Carrier for TcpCarrier {
     }
 }
 
+/// Whether a poll-based writer refused its last write; if so, it holds the waker
+/// that the write was given.
+#[derive(Debug, Default)]
+pub(super) struct Refusal(bool);
+
+impl Refusal {
+    /// [`Carrier::try_write`] of a poll-based writer.
+    pub(super) fn try_write(
+        &mut self,
+        writer: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> io::Result<usize> {
+        let write = poll_fn(|cx| Pin::new(&mut *writer).poll_write(cx, bytes));
+        let written = pin!(unconstrained(write)).poll(cx);
+        self.0 = written.is_pending();
+        match written {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// [`Carrier::poll_writable`] of a poll-based writer.
+    pub(super) fn poll_writable(&self) -> Poll<io::Result<()>> {
+        match self.0 {
+            true => Poll::Pending,
+            false => Poll::Ready(Ok(())),
+        }
+    }
+}
+
 /// Any byte stream with tokio's I/O traits: in-memory pipes in tests, the
 /// simulation's sockets. The stream itself travels.
 #[derive(Debug)]
 pub struct StreamCarrier<S> {
     stream: S,
-    /// The last write was refused.
-    stalled: bool,
+    refusal: Refusal,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> StreamCarrier<S> {
@@ -124,14 +155,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamCarrier<S> {
     pub fn new(stream: S) -> Self {
         Self {
             stream,
-            stalled: false,
+            refusal: Refusal::default(),
         }
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let stream = &mut self.stream;
-        let write = std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_write(cx, bytes));
-        pin!(unconstrained(write)).poll(cx)
     }
 }
 
@@ -151,24 +176,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Carrier for StreamCarri
     }
 
     fn try_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
-        match self.poll_write(cx, bytes) {
-            Poll::Ready(result) => {
-                self.stalled = false;
-                result
-            }
-            Poll::Pending => {
-                self.stalled = true;
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-        }
+        self.refusal.try_write(&mut self.stream, cx, bytes)
     }
 
     fn poll_writable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.stalled {
-            // The refused write has registered its waker.
-            true => Poll::Pending,
-            false => Poll::Ready(Ok(())),
-        }
+        self.refusal.poll_writable()
     }
 
     fn close(&mut self) {
@@ -254,7 +266,6 @@ fn read_into<S: AsyncRead + Unpin>(
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
     use std::task::Waker;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

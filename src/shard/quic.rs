@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::coop::unconstrained;
 use tokio::time::timeout;
 
-use super::carrier::Carrier;
+use super::carrier::{Carrier, Refusal};
 
 /// How long a closed connection may take to acknowledge its last bytes.
 const LINGER: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ pub struct QuicCarrier {
     /// Taken by [`Carrier::close`].
     send: Option<SendStream>,
     recv: RecvStream,
-    stalled: bool,
+    refusal: Refusal,
     closer: Closer,
 }
 
@@ -55,17 +55,9 @@ impl QuicCarrier {
             connection,
             send: Some(send),
             recv,
-            stalled: false,
+            refusal: Refusal::default(),
             closer,
         }
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let Some(send) = &mut self.send else {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        };
-        let write = std::future::poll_fn(|cx| Pin::new(&mut *send).poll_write(cx, bytes));
-        pin!(unconstrained(write)).poll(cx).map_err(Into::into)
     }
 }
 
@@ -87,24 +79,14 @@ impl Carrier for QuicCarrier {
     }
 
     fn try_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
-        match self.poll_write(cx, bytes) {
-            Poll::Ready(result) => {
-                self.stalled = false;
-                result
-            }
-            Poll::Pending => {
-                self.stalled = true;
-                Err(io::ErrorKind::WouldBlock.into())
-            }
+        match &mut self.send {
+            Some(send) => self.refusal.try_write(send, cx, bytes),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
     fn poll_writable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.stalled {
-            // The refused write has registered its waker.
-            true => Poll::Pending,
-            false => Poll::Ready(Ok(())),
-        }
+        self.refusal.poll_writable()
     }
 
     fn close(&mut self) {

@@ -70,10 +70,10 @@ pub(crate) fn sum_up(plan: &Plan, board: &Board, run: Catch) -> Figures {
         clients: u64::from(plan.clients()),
         memory: run.looks.map(|looks| memory(&looks, tally.entered)),
         cpu: run.looks.map(|looks| cpu(&looks, &tally)),
-        last: last.summary(),
+        tally,
+        last,
         hostile: run.hostile,
         callbacks: run.callbacks,
-        ..Figures::of(&tally)
     }
 }
 
@@ -131,39 +131,39 @@ fn ratio(part: f64, whole: f64) -> f64 {
 
 /// Holds the figures of a run against the plan's limits.
 pub(crate) fn judge(plan: &Plan, figures: &Figures) -> Vec<Check> {
-    let limits = &plan.limits;
+    let (limits, tally) = (&plan.limits, &figures.tally);
     let most = |name, limit: u64, seen: u64| Check::at_most(name, limit as f64, seen as f64);
     let mut checks = vec![
         most(
             "clients missing",
             0,
-            figures.clients.saturating_sub(figures.entered),
+            figures.clients.saturating_sub(tally.entered),
         ),
-        most("lost", limits.lost, figures.lost),
-        most("gaps", limits.gaps, figures.gaps),
-        most("duplicates", limits.duplicates, figures.duplicates),
-        most("out of order", limits.out_of_order, figures.out_of_order),
+        most("lost", limits.lost, tally.lost),
+        most("gaps", limits.gaps, tally.gaps),
+        most("duplicates", limits.duplicates, tally.duplicates),
+        most("out of order", limits.out_of_order, tally.out_of_order),
         most(
             "corrupt or foreign",
             limits.corrupt,
-            figures.corrupt + figures.foreign,
+            tally.corrupt + tally.foreign,
         ),
-        most("errors", limits.errors, figures.errors.values().sum()),
-        most("wrong totals", limits.wrong_totals, figures.wrong_totals),
+        most("errors", limits.errors, tally.errors.values().sum()),
+        most("wrong totals", limits.wrong_totals, tally.wrong_totals),
         Check::at_least(
             "sent, % of planned",
             limits.sent_percent,
-            match figures.planned {
+            match tally.planned {
                 0 => 100.0,
-                planned => 100.0 * figures.sent as f64 / planned as f64,
+                planned => 100.0 * tally.sent as f64 / planned as f64,
             },
         ),
     ];
     if limits.ended_exactly_once && plan.host.live {
-        checks.push(most("ends told wrongly", 0, figures.lives.ends_wrong));
+        checks.push(most("ends told wrongly", 0, tally.lives.ends_wrong));
     }
     latencies(plan, figures, &mut checks);
-    slow_readers(plan, figures, &mut checks);
+    slow_readers(plan, tally, &mut checks);
     if plan.hostile.connections > 0 {
         let open = figures.hostile.iter().map(|kind| kind.left_open).sum();
         checks.push(most("hostile left open", limits.hostile_open, open));
@@ -181,8 +181,8 @@ fn latencies(plan: &Plan, figures: &Figures, checks: &mut Vec<Check>) {
     let of = |name, limit: Option<f64>, seen: Option<f64>| {
         limit.map(|limit| Check::at_most(name, limit, seen.unwrap_or(f64::INFINITY)))
     };
-    let all = figures.latency.as_ref();
-    let last = figures.last.as_ref();
+    let all = figures.tally.latency.summary();
+    let last = figures.last.summary();
     checks.extend(of("p50, ms", limits.p50_ms, all.map(|l| l.p50_ms)));
     checks.extend(of("p99, ms", limits.p99_ms, all.map(|l| l.p99_ms)));
     checks.extend(of(
@@ -190,7 +190,7 @@ fn latencies(plan: &Plan, figures: &Figures, checks: &mut Vec<Check>) {
         limits.last_p99_ms,
         last.map(|l| l.p99_ms),
     ));
-    let disturbed = figures.disturbed.as_ref();
+    let disturbed = figures.tally.disturbed.summary();
     let ratio = disturbed
         .zip(all)
         .map(|(with, without)| with.p99_ms / without.p99_ms);
@@ -201,13 +201,13 @@ fn latencies(plan: &Plan, figures: &Figures, checks: &mut Vec<Check>) {
     ));
 }
 
-fn slow_readers(plan: &Plan, figures: &Figures, checks: &mut Vec<Check>) {
+fn slow_readers(plan: &Plan, tally: &Tally, checks: &mut Vec<Check>) {
     let planned = u64::from(plan.slow_readers.count);
     if planned == 0 || !plan.limits.slow_closed {
         return;
     }
-    let open = figures.slow.get("still open").copied().unwrap_or_default();
-    let closed = figures.slow.values().sum::<u64>() - open;
+    let open = tally.slow.get("still open").copied().unwrap_or_default();
+    let closed = tally.slow.values().sum::<u64>() - open;
     checks.push(Check::at_least(
         "stopped readers closed",
         planned as f64,
@@ -293,14 +293,14 @@ mod tests {
     fn a_tail_that_one_client_missed_is_lost() {
         let all = harvest(remains(9, &[]), 9);
         let short = harvest(remains(7, &[]), 7);
-        assert_eq!(figures(&board(false), vec![all, short]).lost, 2);
+        assert_eq!(figures(&board(false), vec![all, short]).tally.lost, 2);
     }
 
     #[test]
     fn an_end_must_be_told_once_when_there_was_one_and_never_when_not() {
         let wrong = |ends, told: &[(&str, u32)]| {
             let harvests = vec![harvest(remains(1, told), 1)];
-            figures(&board(ends), harvests).lives.ends_wrong
+            figures(&board(ends), harvests).tally.lives.ends_wrong
         };
         assert_eq!(wrong(true, &[("L", 1)]), 0);
         assert_eq!(wrong(true, &[]), 1);

@@ -3,16 +3,18 @@
 //! Recorded by each worker for itself, merged when the run is over. What is
 //! beyond the range is clamped to its end, so a percentile never lies low.
 
+use std::fmt;
+
 use hdrhistogram::Histogram;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::clock::Micros;
 
 /// The longest latency told apart: two minutes.
 const MAX_US: u64 = 120_000_000;
 
-/// Latencies in microseconds.
-#[derive(Debug, Clone)]
+/// Latencies in microseconds. Shown and written as their [`Summary`].
+#[derive(Clone)]
 pub(crate) struct Latency(Histogram<u64>);
 
 impl Default for Latency {
@@ -51,6 +53,18 @@ impl Latency {
             p999_ms: ms(self.0.value_at_quantile(0.999)),
             max_ms: ms(self.0.max()),
         })
+    }
+}
+
+impl fmt::Debug for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.summary().fmt(f)
+    }
+}
+
+impl Serialize for Latency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.summary().serialize(serializer)
     }
 }
 

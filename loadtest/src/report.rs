@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::hostile;
-use crate::latency::Summary;
+use crate::latency::Latency;
 use crate::plan::Plan;
 use crate::tally::Tally;
 
@@ -43,60 +43,11 @@ pub(crate) struct Report {
 pub(crate) struct Figures {
     /// Clients of the plan.
     pub(crate) clients: u64,
-    /// Clients that logged in and entered.
-    pub(crate) entered: u64,
-    /// Messages that the plan wanted sent.
-    pub(crate) planned: u64,
-    /// Messages sent.
-    pub(crate) sent: u64,
-    /// Messages and likes accepted.
-    pub(crate) accepted: u64,
-    /// Messages that the room's rate limit discarded.
-    pub(crate) discarded: u64,
-    /// Messages delivered.
-    pub(crate) deliveries: u64,
-    /// Those of the steady phase.
-    pub(crate) measured: u64,
-    /// Pushes of every kind.
-    pub(crate) pushes: u64,
-    /// Bytes of frames that came.
-    pub(crate) bytes_in: u64,
-    /// Sequenced pushes that a client never got.
-    pub(crate) lost: u64,
-    /// Of these, announced by the gateway.
-    pub(crate) announced: u64,
-    /// Jumps.
-    pub(crate) gaps: u64,
-    /// Repeats.
-    pub(crate) duplicates: u64,
-    /// Late ones.
-    pub(crate) out_of_order: u64,
-    /// Wrong content.
-    pub(crate) corrupt: u64,
-    /// Pushes of other rooms.
-    pub(crate) foreign: u64,
-    /// Clients with a wrong running total.
-    pub(crate) wrong_totals: u64,
-    /// Errors by kind.
-    pub(crate) errors: BTreeMap<String, u64>,
-    /// Ends of connections by reason.
-    pub(crate) closes: BTreeMap<String, u64>,
-    /// What became of stopped readers.
-    pub(crate) slow: BTreeMap<String, u64>,
-    /// What clients were told about lives.
-    pub(crate) lives: Lives,
-    /// From the intended send time to the delivery, no reader stopped.
-    pub(crate) latency: Option<Summary>,
-    /// The same while one was.
-    pub(crate) disturbed: Option<Summary>,
+    /// What the clients counted.
+    #[serde(flatten)]
+    pub(crate) tally: Tally,
     /// To each message's last delivery.
-    pub(crate) last: Option<Summary>,
-    /// From dial to snapshot.
-    pub(crate) entering: Option<Summary>,
-    /// From send to reply.
-    pub(crate) replies: Option<Summary>,
-    /// How late messages left.
-    pub(crate) lateness: Option<Summary>,
+    pub(crate) last: Latency,
     /// Memory of the gateway.
     pub(crate) memory: Option<Memory>,
     /// CPU of the gateway in the steady phase.
@@ -105,27 +56,6 @@ pub(crate) struct Figures {
     pub(crate) hostile: Vec<hostile::Figures>,
     /// What the backend was told.
     pub(crate) callbacks: Option<Callbacks>,
-}
-
-/// What clients were told about lives.
-#[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Lives {
-    /// Starts told.
-    pub(crate) started: u64,
-    /// Hosts told away.
-    pub(crate) away: u64,
-    /// Hosts told back.
-    pub(crate) back: u64,
-    /// Ends told.
-    pub(crate) ended: u64,
-    /// Ends that were to be told.
-    pub(crate) ends_expected: u64,
-    /// Clients that were told wrongly.
-    pub(crate) ends_wrong: u64,
-    /// From the crash to host-away.
-    pub(crate) away_after: Option<Summary>,
-    /// Between the announced end of the grace and the end told.
-    pub(crate) end_off: Option<Summary>,
 }
 
 /// Memory of the gateway's process.
@@ -213,51 +143,6 @@ impl Check {
     }
 }
 
-impl Figures {
-    /// The figures that a tally holds.
-    pub(crate) fn of(tally: &Tally) -> Self {
-        let lives = &tally.lives;
-        Self {
-            entered: tally.entered,
-            planned: tally.planned,
-            sent: tally.sent,
-            accepted: tally.accepted,
-            discarded: tally.discarded,
-            deliveries: tally.deliveries,
-            measured: tally.measured,
-            pushes: tally.pushes,
-            bytes_in: tally.bytes_in,
-            lost: tally.lost,
-            announced: tally.announced,
-            gaps: tally.gaps,
-            duplicates: tally.duplicates,
-            out_of_order: tally.out_of_order,
-            corrupt: tally.corrupt,
-            foreign: tally.foreign,
-            wrong_totals: tally.wrong_totals,
-            errors: tally.errors.clone(),
-            closes: tally.closes.clone(),
-            slow: tally.slow.clone(),
-            lives: Lives {
-                started: lives.started,
-                away: lives.away,
-                back: lives.back,
-                ended: lives.ended,
-                ends_expected: lives.ends_expected,
-                ends_wrong: lives.ends_wrong,
-                away_after: lives.away_after.summary(),
-                end_off: lives.end_off.summary(),
-            },
-            latency: tally.latency.summary(),
-            disturbed: tally.disturbed.summary(),
-            entering: tally.entering.summary(),
-            replies: tally.replies.summary(),
-            lateness: tally.lateness.summary(),
-            ..Self::default()
-        }
-    }
-}
-
 /// Writes `report` as JSON, making the directory if need be.
 ///
 /// # Errors
@@ -282,7 +167,10 @@ mod tests {
             cores: 4,
             release: true,
             figures: Figures {
-                deliveries: 1_234_567,
+                tally: Tally {
+                    deliveries: 1_234_567,
+                    ..Tally::default()
+                },
                 ..Figures::default()
             },
             held: checks.iter().all(|check| check.held),
@@ -312,6 +200,7 @@ mod tests {
             serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
         assert_eq!(json["held"], true);
         assert_eq!(json["figures"]["deliveries"], 1_234_567);
+        assert!(json["figures"]["latency"].is_null(), "nothing was measured");
         assert_eq!(json["plan"]["phases"]["steady"], "10s");
     }
 }

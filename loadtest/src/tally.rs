@@ -1,6 +1,8 @@
-//! What one worker counted; tallies of workers add up.
+//! What one worker counted; tallies of workers add up, and reports show them.
 
 use std::collections::BTreeMap;
+
+use serde::Serialize;
 
 use crate::latency::Latency;
 
@@ -8,7 +10,7 @@ use crate::latency::Latency;
 const MAX_KINDS: usize = 64;
 
 /// Counts of a run, or of one worker's part of it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Tally {
     /// Clients that logged in and entered.
     pub(crate) entered: u64,
@@ -69,7 +71,7 @@ pub(crate) struct Tally {
 }
 
 /// What clients were told about lives, summed over clients.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Lives {
     /// Starts told.
     pub(crate) started: u64,

@@ -21,8 +21,8 @@ pub(crate) fn render(report: &Report) -> String {
         text += &table.map(|table| format!("{table}\n")).unwrap_or_default();
     }
     for (what, kinds) in [
-        ("error", &report.figures.errors),
-        ("stopped", &report.figures.slow),
+        ("error", &report.figures.tally.errors),
+        ("stopped", &report.figures.tally.slow),
     ] {
         for (kind, n) in kinds {
             text += &format!("{what}: {kind} x {n}\n");
@@ -48,24 +48,25 @@ fn right(text: impl ToString) -> Cell {
 }
 
 fn figures(figures: &Figures) -> Option<Table> {
+    let tally = &figures.tally;
     let mut table = table(&["figure", "seen"]);
     let counts = [
-        ("clients entered", figures.entered),
-        ("messages and likes sent", figures.sent),
-        ("accepted", figures.accepted),
-        ("discarded by the room's limit", figures.discarded),
-        ("deliveries", figures.deliveries),
-        ("bytes received", figures.bytes_in),
-        ("lost", figures.lost),
+        ("clients entered", tally.entered),
+        ("messages and likes sent", tally.sent),
+        ("accepted", tally.accepted),
+        ("discarded by the room's limit", tally.discarded),
+        ("deliveries", tally.deliveries),
+        ("bytes received", tally.bytes_in),
+        ("lost", tally.lost),
         (
             "gaps / duplicates / out of order",
-            figures.gaps + figures.duplicates + figures.out_of_order,
+            tally.gaps + tally.duplicates + tally.out_of_order,
         ),
         (
             "host-away, host-back told",
-            figures.lives.away + figures.lives.back,
+            tally.lives.away + tally.lives.back,
         ),
-        ("live-ended told", figures.lives.ended),
+        ("live-ended told", tally.lives.ended),
     ];
     for (name, n) in counts {
         table.add_row([Cell::new(name), right(grouped(n))]);
@@ -119,22 +120,20 @@ fn mib(memory: &Memory) -> String {
 
 fn latencies(figures: &Figures) -> Option<Table> {
     let mut table = table(&["latency, ms", "count", "p50", "p90", "p99", "p99.9", "max"]);
+    let tally = &figures.tally;
     let rows = [
-        ("delivery, from the intended send", &figures.latency),
-        ("delivery while a reader is stopped", &figures.disturbed),
+        ("delivery, from the intended send", &tally.latency),
+        ("delivery while a reader is stopped", &tally.disturbed),
         ("last delivery of each message", &figures.last),
-        ("reply to a send", &figures.replies),
-        ("dial, login and enter", &figures.entering),
-        ("publisher late by", &figures.lateness),
-        ("crash to host-away", &figures.lives.away_after),
-        (
-            "live-ended off the end of the grace",
-            &figures.lives.end_off,
-        ),
+        ("reply to a send", &tally.replies),
+        ("dial, login and enter", &tally.entering),
+        ("publisher late by", &tally.lateness),
+        ("crash to host-away", &tally.lives.away_after),
+        ("live-ended off the end of the grace", &tally.lives.end_off),
     ];
-    for (name, summary) in rows {
-        if let Some(summary) = summary {
-            table.add_row(latency_row(name, summary));
+    for (name, latency) in rows {
+        if let Some(summary) = latency.summary() {
+            table.add_row(latency_row(name, &summary));
         }
     }
     (table.row_count() > 0).then_some(table)

@@ -26,11 +26,7 @@ fn live(push: &livegate_proto::client::Push) -> Option<live_event::Kind> {
 async fn what_is_said_reaches_everybody_once_and_in_order() {
     local(async {
         let gateway = OneShard::start();
-        let mut host = gateway.connect("host").await;
-        assert_eq!(host.call(say::create("demo")).await.code, 0);
-        assert_eq!(host.call(say::enter("demo")).await.code, 0);
-        let mut viewer = gateway.connect("viewer").await;
-        assert_eq!(viewer.call(say::enter("demo")).await.code, 0);
+        let (mut host, mut viewer) = gateway.host_and_viewer().await;
         for n in 0..20 {
             let reply = host.call(say::text("demo", &format!("{n}"))).await;
             assert_eq!(reply.code, 0, "{}", reply.message);
@@ -53,11 +49,7 @@ async fn what_is_said_reaches_everybody_once_and_in_order() {
 async fn a_host_that_is_gone_is_away_at_once_and_ended_after_the_grace() {
     local(async {
         let gateway = OneShard::start();
-        let mut host = gateway.connect("host").await;
-        host.call(say::create("demo")).await;
-        host.call(say::enter("demo")).await;
-        let mut viewer = gateway.connect("viewer").await;
-        viewer.call(say::enter("demo")).await;
+        let (mut host, mut viewer) = gateway.host_and_viewer().await;
         let started = host.call(say::start("demo", "s1")).await;
         let Some(reply::Body::StartLive(started)) = started.body else {
             panic!("not started: {started:?}");
@@ -88,11 +80,7 @@ async fn a_host_that_is_gone_is_away_at_once_and_ended_after_the_grace() {
 async fn a_host_back_within_the_grace_ends_nothing() {
     local(async {
         let gateway = OneShard::start();
-        let mut host = gateway.connect("host").await;
-        host.call(say::create("demo")).await;
-        host.call(say::enter("demo")).await;
-        let mut viewer = gateway.connect("viewer").await;
-        viewer.call(say::enter("demo")).await;
+        let (mut host, mut viewer) = gateway.host_and_viewer().await;
         host.call(say::start("demo", "s1")).await;
         drop(host);
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -120,11 +108,7 @@ async fn a_host_back_within_the_grace_ends_nothing() {
 async fn a_host_that_logs_in_again_keeps_its_live_and_nobody_is_told() {
     local(async {
         let gateway = OneShard::start();
-        let mut host = gateway.connect("host").await;
-        host.call(say::create("demo")).await;
-        host.call(say::enter("demo")).await;
-        let mut viewer = gateway.connect("viewer").await;
-        viewer.call(say::enter("demo")).await;
+        let (mut host, mut viewer) = gateway.host_and_viewer().await;
         host.call(say::start("demo", "s1")).await;
         let mut again = gateway.connect("host").await;
         while host.frame().await.is_some() {}
@@ -145,11 +129,7 @@ async fn a_host_that_logs_in_again_keeps_its_live_and_nobody_is_told() {
 async fn a_silent_host_is_away_after_its_allowance() {
     local(async {
         let gateway = OneShard::start();
-        let mut host = gateway.connect("host").await;
-        host.call(say::create("demo")).await;
-        host.call(say::enter("demo")).await;
-        let mut viewer = gateway.connect("viewer").await;
-        viewer.call(say::enter("demo")).await;
+        let (mut host, mut viewer) = gateway.host_and_viewer().await;
         host.call(say::start("demo", "s1")).await;
         let heard = Instant::now();
         assert!(matches!(
@@ -172,13 +152,9 @@ async fn a_silent_host_is_away_after_its_allowance() {
 async fn one_that_stops_reading_is_closed_and_holds_nobody_up() {
     local(async {
         let gateway = OneShard::start();
-        let mut host = gateway.connect("host").await;
-        host.call(say::create("demo")).await;
-        host.call(say::enter("demo")).await;
+        let (mut host, mut viewer) = gateway.host_and_viewer().await;
         let mut slow = gateway.connect_over("slow", 2_000).await;
         slow.call(say::enter("demo")).await;
-        let mut viewer = gateway.connect("viewer").await;
-        viewer.call(say::enter("demo")).await;
         let body = "x".repeat(400);
         for n in 0..60 {
             host.call(say::text("demo", &format!("{n} {body}"))).await;
@@ -204,9 +180,7 @@ async fn one_that_stops_reading_is_closed_and_holds_nobody_up() {
 async fn one_that_reads_again_in_time_gets_what_it_missed() {
     local(async {
         let gateway = OneShard::start();
-        let mut host = gateway.connect("host").await;
-        host.call(say::create("demo")).await;
-        host.call(say::enter("demo")).await;
+        let (mut host, _viewer) = gateway.host_and_viewer().await;
         let mut slow = gateway.connect_over("slow", 2_000).await;
         slow.call(say::enter("demo")).await;
         let body = "x".repeat(400);
@@ -235,9 +209,7 @@ async fn what_was_skipped_is_told_before_what_follows_it() {
         let mut settings = settings(dir.path());
         settings.session.mailbox.lag_frames = 4;
         let gateway = OneShard::start_with(settings);
-        let mut host = gateway.connect("host").await;
-        host.call(say::create("demo")).await;
-        host.call(say::enter("demo")).await;
+        let (mut host, _viewer) = gateway.host_and_viewer().await;
         let mut slow = gateway.connect_over("slow", 2_000).await;
         slow.call(say::enter("demo")).await;
         let body = "x".repeat(400);
@@ -270,11 +242,7 @@ async fn what_was_skipped_is_told_before_what_follows_it() {
 async fn a_frame_may_be_as_long_as_its_senders_role_allows() {
     local(async {
         let gateway = OneShard::start();
-        let mut host = gateway.connect("host").await;
-        host.call(say::create("demo")).await;
-        host.call(say::enter("demo")).await;
-        let mut viewer = gateway.connect("viewer").await;
-        viewer.call(say::enter("demo")).await;
+        let (mut host, mut viewer) = gateway.host_and_viewer().await;
         assert_eq!(host.call(say::start("demo", "s1")).await.code, 0);
         let long = "x".repeat(20 * 1024);
         let refused = host.call(say::text("demo", &long)).await;

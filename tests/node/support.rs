@@ -122,6 +122,17 @@ impl OneShard {
     pub(crate) async fn connect(&self, user: &str) -> Client {
         self.connect_over(user, 256 * 1024).await
     }
+
+    /// A host in the room `demo`, which it has made, and a viewer there.
+    pub(crate) async fn host_and_viewer(&self) -> (Client, Client) {
+        let mut host = self.connect("host").await;
+        let mut viewer = self.connect("viewer").await;
+        assert_eq!(host.call(say::create("demo")).await.code, 0);
+        for client in [&mut host, &mut viewer] {
+            assert_eq!(client.call(say::enter("demo")).await.code, 0);
+        }
+        (host, viewer)
+    }
 }
 
 /// A client over a byte stream, speaking whole frames.

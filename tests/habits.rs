@@ -1,8 +1,8 @@
 //! Habits of the sources that no lint of the compiler holds.
 //!
-//! The properties: only `clock.rs` reads a clock; no file grows beyond what
-//! can be read at once; every module says what it owns; no name of a key, a
-//! signature or a body stands in a log line.
+//! The properties: only `clock.rs` reads a clock; nothing on the fan-out path
+//! awaits; no file grows beyond what can be read at once; every module says
+//! what it owns; no name of a key, a signature or a body stands in a log line.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail so")]
 
@@ -22,6 +22,17 @@ fn only_the_clock_reads_a_clock() {
     ];
     let wrong = offending(&["src"], |file, line| {
         file != Path::new("src/clock.rs") && reads.iter().any(|read| line.contains(read))
+    });
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn nothing_on_the_fan_out_path_awaits() {
+    // What awaits in a shard: its loop with its readers, and the reaper of QUIC.
+    let may = ["src/shard/run.rs", "src/shard/quic.rs"].map(Path::new);
+    let path = ["src/shard", "src/rooms/core", "src/rooms/live"];
+    let wrong = offending(&path, |file, line| {
+        !may.contains(&file) && (line.contains(".await") || line.contains("async "))
     });
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }

@@ -2,7 +2,7 @@
 //! room, and counts for the progress bars.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -18,6 +18,9 @@ pub(crate) enum Stage {
     Run(Window),
     /// No more messages; what is under way arrives.
     Drain,
+    /// What was seen is taken down, before the first one leaves: what a leaving
+    /// host causes is not part of the run.
+    Count,
     /// Clients leave.
     Stop,
 }
@@ -53,6 +56,8 @@ pub(crate) struct Board {
     pub(crate) hostile: AtomicU64,
     /// By worker: what is still under way.
     pub(crate) behind: Vec<Behind>,
+    /// Workers that have taken down what their clients saw.
+    pub(crate) counted: AtomicUsize,
 }
 
 /// Clients of one worker to which something is still under way.
@@ -101,6 +106,7 @@ impl Board {
             deliveries: AtomicU64::new(0),
             hostile: AtomicU64::new(0),
             behind: (0..workers).map(|_| Behind::default()).collect(),
+            counted: AtomicUsize::new(0),
         }
     }
 

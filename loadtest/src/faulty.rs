@@ -336,8 +336,14 @@ async fn gateway(fault: Fault) -> (SocketAddr, Roots) {
     (addr, roots)
 }
 
-fn plan(crash: bool) -> Plan {
+fn plan(fault: Fault) -> Plan {
     let ms = Duration::from_millis;
+    let crash = matches!(fault, Fault::EndTwice | Fault::NoEnd);
+    // What is withheld for good is waited for in vain.
+    let withheld = matches!(
+        fault,
+        Fault::DropLast | Fault::NoEnd | Fault::EndTwice | Fault::WrongTotal
+    );
     let mut plan = Plan {
         viewers: 6,
         workers: 2,
@@ -345,7 +351,7 @@ fn plan(crash: bool) -> Plan {
             ramp: 500,
             warm_up: ms(0),
             steady: ms(900),
-            drain: ms(700),
+            drain: if withheld { ms(700) } else { ms(20_000) },
         },
         messages: Messages {
             publishers: 1,
@@ -381,7 +387,7 @@ fn figures(fault: Fault) -> (Figures, Vec<&'static str>) {
             roots,
             app: App::new(DEV_APP, DEV_KEY),
         };
-        let plan = plan(matches!(fault, Fault::EndTwice | Fault::NoEnd));
+        let plan = plan(fault);
         let orders = Arc::new(Orders {
             board: Arc::new(Board::new(1, 2)),
             sources: Sources::new(&site, 1_000),

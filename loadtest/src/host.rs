@@ -143,7 +143,7 @@ async fn time_to_crash(desk: &Rc<Desk>, crash: Option<&Crash>, mut stages: watch
     let runs = |stage: &Stage| matches!(stage, Stage::Run(_));
     let Some(Window { from, .. }) = stages.wait_for(runs).await.ok().and_then(|s| match *s {
         Stage::Run(window) => Some(window),
-        Stage::Ramp | Stage::Drain | Stage::Stop => None,
+        Stage::Ramp | Stage::Drain | Stage::Count | Stage::Stop => None,
     }) else {
         return std::future::pending().await;
     };

@@ -56,7 +56,7 @@ impl Pusher {
             match *stages.borrow_and_update() {
                 Stage::Ramp => {}
                 Stage::Run(window) => self.begin(client, window),
-                Stage::Drain => self.schedule = None,
+                Stage::Drain | Stage::Count => self.schedule = None,
                 Stage::Stop => return None,
             }
             self.send_due(client, clock.now());

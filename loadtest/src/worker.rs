@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -110,25 +110,34 @@ async fn run(orders: Arc<Orders>, index: u32, of: u32) -> Result<Harvest> {
         &orders.board.behind[index as usize],
     )
     .await;
+    let mut harvest = harvest(&desk, &members);
+    orders.board.counted.fetch_add(1, Release);
+    while orders.board.stage() != Stage::Stop {
+        sleep(LOOK).await;
+    }
     tasks.abort_all();
     while let Some(ended) = tasks.join_next().await {
         if ended.is_err_and(|error| error.is_panic()) {
-            desk.ward
-                .borrow_mut()
-                .tally
-                .error("a client's task panicked");
+            harvest.tally.error("a client's task panicked");
         }
     }
-    let remains = members.iter().map(|m| m.borrow().remains()).collect();
-    let mut ward = desk.ward.borrow_mut();
-    Ok(Harvest {
-        tally: std::mem::take(&mut ward.tally),
-        ledgers: std::mem::take(&mut ward.ledgers),
-        remains,
-    })
+    Ok(harvest)
 }
 
-/// Follows the stages for the thread's counts, until the run stops.
+/// Takes down what the thread's clients saw.
+fn harvest(desk: &Desk, members: &[Rc<RefCell<Member>>]) -> Harvest {
+    let remains = members.iter().map(|m| m.borrow().remains()).collect();
+    let mut ward = desk.ward.borrow_mut();
+    // What is still heard goes into new ones, which nobody reads.
+    let unread = vec![Ledger::default(); ward.ledgers.len()];
+    Harvest {
+        tally: std::mem::take(&mut ward.tally),
+        ledgers: std::mem::replace(&mut ward.ledgers, unread),
+        remains,
+    }
+}
+
+/// Follows the stages for the thread's counts, until it is time to take them down.
 async fn attend(orders: &Orders, desk: &Desk, members: &[Rc<RefCell<Member>>], behind: &Behind) {
     let board = &orders.board;
     loop {
@@ -139,7 +148,7 @@ async fn attend(orders: &Orders, desk: &Desk, members: &[Rc<RefCell<Member>>], b
                 let left = members.iter().filter(|m| !m.borrow().is_done(board));
                 behind.looked(left.count() as u64);
             }
-            Stage::Stop => return,
+            Stage::Count | Stage::Stop => return,
         }
         sleep(LOOK).await;
     }

@@ -1,6 +1,7 @@
 //! The threads of a run.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
 
 use anyhow::{Result, anyhow};
 use tokio::time::sleep;
@@ -64,6 +65,10 @@ impl Crew {
             attacks = hostile
                 .join()
                 .map_err(|_| anyhow!("the hostile thread panicked"))??;
+        }
+        self.board.go(Stage::Count);
+        while self.board.counted.load(Acquire) < self.workers.len() && !self.has_lost_one() {
+            sleep(LOOK).await;
         }
         self.board.go(Stage::Stop);
         let workers = std::mem::take(&mut self.workers);

@@ -4,6 +4,7 @@
 //! Everything random comes from one seed, everything is bounded in time, and
 //! only processes that were started here are killed, by their id.
 
+mod bounds;
 mod caller;
 mod deeds;
 mod host_kill;
@@ -16,15 +17,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
-use tokio::time::timeout;
 
+use self::bounds::Bounds;
 use self::caller::Ground;
 use crate::cli::Failure;
 use crate::clock::Clock;
 use crate::dice::Dice;
+use crate::finish;
 use crate::gateway::Gateway;
 use crate::identity::App;
 use crate::progress::{Progress, answer};
@@ -55,6 +57,10 @@ pub(crate) struct ChaosArgs {
     /// Seed of everything random.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Tells how soon things happened and judges only what must hold however
+    /// busy the machine is: how often, in which order, and never too early.
+    #[arg(long)]
+    pub(crate) untimed: bool,
     /// Where the JSON report goes [default: loadtest-out/chaos-TIME.json].
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
@@ -66,11 +72,24 @@ pub(crate) struct ChaosArgs {
     pub(crate) server_name: String,
 }
 
+impl ChaosArgs {
+    fn bounds(&self) -> Bounds {
+        match self.untimed {
+            true => Bounds::Untimed,
+            false => Bounds::Timed,
+        }
+    }
+}
+
+/// How long what was started may take to go when a run is over.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
 /// What a chaos run tells.
 #[derive(Debug, Serialize)]
 struct Report {
     began_ms: u64,
     seed: u64,
+    timed: bool,
     release: bool,
     host_kill: Option<host_kill::Figures>,
     server_kill: Option<server_kill::Figures>,
@@ -97,23 +116,13 @@ pub(crate) fn main(args: &ChaosArgs) -> Result<bool, Failure> {
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    let longest = Duration::from_secs(120)
+    let usual = Duration::from_secs(120)
         + Duration::from_secs(10) * (args.server_kills + args.host_kills + 3 * args.host_stops);
-    let held = runtime.block_on(async {
-        tokio::select! {
-            biased;
-            ended = timeout(longest, play(args)) => match ended {
-                Ok(held) => held,
-                Err(_) => bail!("the run did not end within {longest:?}"),
-            },
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
-                bail!("interrupted")
-            }
-        }
-    });
-    // Dropping the runtime kills what is still there.
-    runtime.shutdown_background();
+    let longest = args.bounds().wait(Duration::ZERO) + usual;
+    let held = runtime.block_on(finish::within(longest, play(args)));
+    // Its tasks hold the processes that are still there, and kill them when they
+    // are dropped: wait for that.
+    runtime.shutdown_timeout(END_WITHIN);
     Ok(held?)
 }
 
@@ -123,6 +132,7 @@ async fn play(args: &ChaosArgs) -> Result<bool> {
     let mut report = Report {
         began_ms: clock.unix_ms(),
         seed: args.seed,
+        timed: args.bounds().timed(),
         release: !cfg!(debug_assertions),
         host_kill: None,
         server_kill: None,
@@ -210,7 +220,7 @@ async fn kill_hosts(
         &ground,
         (&binary, &gateway.certificate()?),
         (args.host_kills, args.host_stops),
-        args.parallel,
+        (args.parallel, args.bounds()),
         &Dice::new(args.seed),
     )
     .await;
@@ -235,7 +245,7 @@ async fn kill_servers(
     let (mut gateway, ground) = ground(args, clock, &settings).await?;
     progress.say(format!("killing the gateway {} times", args.server_kills));
     let hosts = args.parallel * 2;
-    let part = (args.server_kills, hosts);
+    let part = (args.server_kills, hosts, args.bounds());
     let outcome = server_kill::play(&mut gateway, &ground, &sink, part, &dice, progress).await?;
     gateway.stop().await?;
     Ok(outcome)

@@ -20,10 +20,10 @@ use crate::dice::Dice;
 use crate::http;
 
 /// Most time until the gateway is ready.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// Most time for a stop that was asked for; then it is killed.
-const STOP_WITHIN: Duration = Duration::from_secs(35);
+const STOP_WITHIN: Duration = Duration::from_secs(60);
 
 /// Below the range from which the kernel takes ports for clients: a port that
 /// is free now stays free while a killed gateway is away.

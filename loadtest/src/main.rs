@@ -19,6 +19,7 @@ mod clock;
 mod dice;
 #[cfg(test)]
 mod faulty;
+mod finish;
 mod gateway;
 mod host;
 mod hostile;

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use livegate_client::Roots;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use self::crew::Crew;
 use self::phases::{drain, look, ramp, steady, window};
@@ -22,6 +22,7 @@ use crate::board::{Board, Stage};
 use crate::cli::{Failure, RunArgs, TargetArgs};
 use crate::clock::Clock;
 use crate::dice::Dice;
+use crate::finish;
 use crate::gateway::{Gateway, trusted};
 use crate::http;
 use crate::identity::App;
@@ -54,20 +55,7 @@ pub(crate) fn main(args: &RunArgs) -> Result<bool, Failure> {
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    let held = runtime.block_on(async {
-        let longest = plan.longest();
-        tokio::select! {
-            biased;
-            ended = timeout(longest, play(args, plan)) => match ended {
-                Ok(held) => held,
-                Err(_) => bail!("the run did not end within {longest:?}"),
-            },
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
-                bail!("interrupted")
-            }
-        }
-    });
+    let held = runtime.block_on(finish::within(plan.longest(), play(args, plan)));
     // Dropping the runtime kills a gateway that is still there.
     runtime.shutdown_background();
     Ok(held?)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use livegate_proto::client::{EndReason, LivePhase};
 use rustix::process::Signal;
 use serde::Serialize;
 use tokio::process::{Child, Command};
@@ -14,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::bounds::Bounds;
 use super::caller::Ground;
 use super::watcher::{Sight, Watcher, What};
 use crate::clock::Micros;
@@ -41,6 +43,10 @@ const AWAY_SILENT_MS: f64 = 9_000.0;
 /// Between the announced end of the grace and the end told, the longest.
 const END_OFF_MS: f64 = 300.0;
 
+/// So much before the announced end of the grace an end is too early on any
+/// machine: two processes read the wall clock.
+const TOO_EARLY_MS: u64 = 500;
+
 /// What is done to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Blow {
@@ -61,6 +67,8 @@ pub(crate) struct Figures {
     pub(crate) stops: u32,
     /// Hosts that came back in time.
     pub(crate) returns: u32,
+    /// Hosts that were to come back in time and were too slow for it.
+    pub(crate) too_slow: u32,
     /// From the kill to host-away.
     pub(crate) away_after_kill: Option<Summary>,
     /// From the stop to host-away.
@@ -80,8 +88,31 @@ struct Round {
     away_after_stop: Vec<Micros>,
     back: Vec<Micros>,
     end_off_ms: Vec<u64>,
+    too_slow: u32,
     ends: u32,
     violations: Vec<String>,
+}
+
+impl Round {
+    /// A room was told the `end` of the live whose host was `away`.
+    fn ended(&mut self, end: &Sight, away: &Sight) {
+        let live = &away.live;
+        self.ends += 1;
+        if end.live != *live {
+            self.violations.push(format!("{live}: another live ended"));
+        }
+        if end.what != What::Ended(EndReason::HostCrashed) {
+            self.violations
+                .push(format!("{live}: ended as {:?}", end.what));
+        }
+        if let What::Away { until_ms } = away.what {
+            self.end_off_ms.push(end.unix_ms.abs_diff(until_ms));
+            if end.unix_ms + TOO_EARLY_MS < until_ms {
+                self.violations
+                    .push(format!("{live}: ended before its grace was over"));
+            }
+        }
+    }
 }
 
 /// What rounds share.
@@ -90,6 +121,7 @@ struct Stage {
     ground: Arc<Ground>,
     binary: PathBuf,
     certificate: PathBuf,
+    bounds: Bounds,
 }
 
 /// Plays `kills` and `stops` rounds, `parallel` at a time.
@@ -97,13 +129,14 @@ pub(crate) async fn play(
     ground: &Arc<Ground>,
     (binary, certificate): (&Path, &Path),
     (kills, stops): (u32, u32),
-    parallel: u32,
+    (parallel, bounds): (u32, Bounds),
     dice: &Dice,
 ) -> (Figures, Vec<Check>, Vec<String>) {
     let stage = Stage {
         ground: ground.clone(),
         binary: binary.to_owned(),
         certificate: certificate.to_owned(),
+        bounds,
     };
     let places = Arc::new(Semaphore::new(parallel as usize));
     let mut rounds = JoinSet::new();
@@ -126,7 +159,7 @@ pub(crate) async fn play(
             ..Round::default()
         }));
     }
-    sum_up(kills, stops, &all)
+    sum_up((kills, stops), bounds, &all)
 }
 
 impl Stage {
@@ -153,18 +186,18 @@ impl Stage {
         let mut host = self.host(&room, &user, blow)?;
         let mut watcher = Watcher::start(&self.ground, &room, &watching, quic);
         let mut passed = Vec::new();
-        let on_air = |what: &What| {
-            matches!(
-                what,
-                What::Started | What::Found(livegate_proto::client::LivePhase::Live)
-            )
-        };
-        let live = watcher.wait(ON_AIR_WITHIN, &mut passed, on_air).await;
+        let on_air = |what: &What| matches!(what, What::Started | What::Found(LivePhase::Live));
+        let within = self.bounds.wait(ON_AIR_WITHIN);
+        let live = watcher.wait(within, &mut passed, on_air).await;
         let live = live.context("the host did not come on air")?.live;
         sleep(Duration::from_millis(dice.within(100..800))).await;
         if blow == Blow::KillTwice {
-            self.blow_and_return(&mut host, (&room, &user), &mut watcher, round)
+            let returned = self
+                .blow_and_return(&mut host, (&room, &user), &mut watcher, round)
                 .await?;
+            if !returned {
+                return host.kill().await.context("killing the host");
+            }
         }
         let struck = clock.now();
         signal(
@@ -175,7 +208,7 @@ impl Stage {
                 Signal::KILL
             },
         )?;
-        let away = wait_away(&mut watcher).await?;
+        let away = self.wait_away(&mut watcher).await?;
         let after = away.at.saturating_sub(struck);
         match blow {
             Blow::Stop => round.away_after_stop.push(after),
@@ -185,27 +218,33 @@ impl Stage {
         host.kill().await.context("killing the host")
     }
 
-    /// Kills the host and lets another process take the live over in time.
+    /// Kills the host and lets another process take the live over in time;
+    /// false: it was too slow, and the live ended when its grace was over.
     async fn blow_and_return(
         &self,
         host: &mut Child,
         (room, user): (&str, &str),
         watcher: &mut Watcher,
         round: &mut Round,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let clock = self.ground.clock;
         let struck = clock.now();
         signal(host.id(), Signal::KILL)?;
-        let away = wait_away(watcher).await?;
+        let away = self.wait_away(watcher).await?;
         round.away_after_kill.push(away.at.saturating_sub(struck));
         host.kill().await?;
         let started = clock.now();
         *host = self.host(room, user, Blow::KillTwice)?;
         let mut passed = Vec::new();
-        let back = watcher
-            .wait(GRACE, &mut passed, |what| *what == What::Back)
-            .await;
+        let back_or_over = |what: &What| matches!(what, What::Back | What::Ended(_));
+        let within = self.bounds.wait(GRACE);
+        let back = watcher.wait(within, &mut passed, back_or_over).await;
         let back = back.with_context(|| format!("no host-back in time: {passed:?}"))?;
+        if back.what != What::Back {
+            round.too_slow += 1;
+            round.ended(&back, &away);
+            return Ok(false);
+        }
         round.back.push(back.at.saturating_sub(started));
         if back.live != away.live {
             round
@@ -223,7 +262,15 @@ impl Stage {
                 .violations
                 .push(format!("{room}: ended although the host came back"));
         }
-        Ok(())
+        Ok(true)
+    }
+
+    async fn wait_away(&self, watcher: &mut Watcher) -> Result<Sight> {
+        let mut passed = Vec::new();
+        let away = |what: &What| matches!(what, What::Away { .. });
+        let within = self.bounds.wait(AWAY_WITHIN);
+        let sight = watcher.wait(within, &mut passed, away).await;
+        sight.with_context(|| format!("no host-away in time: {passed:?}"))
     }
 
     async fn wait_end(
@@ -235,23 +282,13 @@ impl Stage {
     ) -> Result<()> {
         let ended = |what: &What| matches!(what, What::Ended(_));
         let mut passed = Vec::new();
-        let end = watcher
-            .wait(GRACE * 2 + AFTERMATH, &mut passed, ended)
-            .await;
+        let within = self.bounds.wait(GRACE * 2 + AFTERMATH);
+        let end = watcher.wait(within, &mut passed, ended).await;
         let end = end.with_context(|| format!("no end in time: {passed:?}"))?;
-        round.ends += 1;
-        if let What::Away { until_ms } = away.what {
-            round.end_off_ms.push(end.unix_ms.abs_diff(until_ms));
+        if away.live != live {
+            round.violations.push(format!("{live}: another host away"));
         }
-        if end.live != live || away.live != live {
-            round.violations.push(format!("{live}: another live ended"));
-        }
-        let crashed = livegate_proto::client::EndReason::HostCrashed;
-        if end.what != What::Ended(crashed) {
-            round
-                .violations
-                .push(format!("{live}: ended as {:?}", end.what));
-        }
+        round.ended(&end, away);
         let until = Instant::now() + AFTERMATH;
         while let Some(sight) = watcher.next(until).await {
             if ended(&sight.what) {
@@ -297,14 +334,11 @@ impl Stage {
     }
 }
 
-async fn wait_away(watcher: &mut Watcher) -> Result<Sight> {
-    let mut passed = Vec::new();
-    let away = |what: &What| matches!(what, What::Away { .. });
-    let sight = watcher.wait(AWAY_WITHIN, &mut passed, away).await;
-    sight.with_context(|| format!("no host-away in time: {passed:?}"))
-}
-
-fn sum_up(kills: u32, stops: u32, rounds: &[Round]) -> (Figures, Vec<Check>, Vec<String>) {
+fn sum_up(
+    (kills, stops): (u32, u32),
+    bounds: Bounds,
+    rounds: &[Round],
+) -> (Figures, Vec<Check>, Vec<String>) {
     let sum = |pick: fn(&Round) -> &Vec<Micros>| {
         let mut latency = Latency::default();
         rounds
@@ -322,6 +356,7 @@ fn sum_up(kills: u32, stops: u32, rounds: &[Round]) -> (Figures, Vec<Check>, Vec
         kills,
         stops,
         returns: rounds.iter().map(|r| r.back.len() as u32).sum(),
+        too_slow: rounds.iter().map(|r| r.too_slow).sum(),
         away_after_kill: sum(|r| &r.away_after_kill),
         away_after_stop: sum(|r| &r.away_after_stop),
         back: sum(|r| &r.back),
@@ -329,18 +364,33 @@ fn sum_up(kills: u32, stops: u32, rounds: &[Round]) -> (Figures, Vec<Check>, Vec
         ends: rounds.iter().map(|r| r.ends).sum(),
     };
     let violations: Vec<String> = rounds.iter().flat_map(|r| r.violations.clone()).collect();
+    let mut checks = vec![
+        Check::at_most("hosts: violations", 0.0, violations.len() as f64),
+        Check::at_least(
+            "ends told, one a room",
+            f64::from(kills + stops),
+            figures.ends.into(),
+        ),
+    ];
+    if bounds.timed() {
+        checks.extend(judge_times(&figures));
+    }
+    (figures, checks, violations)
+}
+
+fn judge_times(figures: &Figures) -> Vec<Check> {
     let worst = |summary: &Option<Summary>, pick: fn(&Summary) -> f64| {
         summary.as_ref().map_or(f64::INFINITY, pick)
     };
     let mut checks = vec![
-        Check::at_most("hosts: violations", 0.0, violations.len() as f64),
         Check::at_most(
             "live-ended off its time, max ms",
             END_OFF_MS,
             worst(&figures.end_off, |s| s.max_ms),
         ),
+        Check::at_most("hosts too slow to return", 0.0, figures.too_slow.into()),
     ];
-    if kills > 0 {
+    if figures.kills > 0 {
         let seen = worst(&figures.away_after_kill, |s| s.p99_ms);
         checks.push(Check::at_most(
             "host-away after a kill, p99 ms",
@@ -348,7 +398,7 @@ fn sum_up(kills: u32, stops: u32, rounds: &[Round]) -> (Figures, Vec<Check>, Vec
             seen,
         ));
     }
-    if stops > 0 {
+    if figures.stops > 0 {
         let seen = worst(&figures.away_after_stop, |s| s.max_ms);
         checks.push(Check::at_most(
             "host-away after a stop, max ms",
@@ -356,5 +406,54 @@ fn sum_up(kills: u32, stops: u32, rounds: &[Round]) -> (Figures, Vec<Check>, Vec
             seen,
         ));
     }
-    (figures, checks, violations)
+    checks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNTIL_MS: u64 = 50_000;
+
+    fn sight(live: &str, unix_ms: u64, what: What) -> Sight {
+        Sight {
+            at: 0,
+            unix_ms,
+            connection: 1,
+            live: live.to_owned(),
+            what,
+        }
+    }
+
+    fn round(end_ms: u64, reason: EndReason) -> Round {
+        let mut round = Round::default();
+        let until_ms = UNTIL_MS;
+        let away = sight("A", UNTIL_MS - 2_000, What::Away { until_ms });
+        round.ended(&sight("A", end_ms, What::Ended(reason)), &away);
+        round
+    }
+
+    fn held(round: Round, bounds: Bounds) -> bool {
+        let (_, checks, _) = sum_up((0, 1), bounds, &[round]);
+        checks.iter().all(|check| check.held)
+    }
+
+    #[test]
+    fn a_late_end_is_wrong_only_where_times_are_judged() {
+        let late = || Round {
+            away_after_stop: vec![8_000_000],
+            ..round(UNTIL_MS + 20_000, EndReason::HostCrashed)
+        };
+        assert!(!held(late(), Bounds::Timed));
+        assert!(held(late(), Bounds::Untimed));
+    }
+
+    #[test]
+    fn an_early_end_a_missing_one_and_a_wrong_reason_are_wrong_on_any_machine() {
+        let early = round(UNTIL_MS - 1_500, EndReason::HostCrashed);
+        assert!(!held(early, Bounds::Untimed));
+        assert!(!held(Round::default(), Bounds::Untimed));
+        let ended = round(UNTIL_MS, EndReason::HostEnded);
+        assert!(!held(ended, Bounds::Untimed));
+    }
 }

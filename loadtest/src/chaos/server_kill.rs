@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use livegate_proto::backend::ListLivesRequest;
 use livegate_proto::backend::backend_service_client::BackendServiceClient;
 use parking_lot::Mutex;
@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Request;
 
+use super::bounds::Bounds;
 use super::caller::Ground;
 use super::deeds::{Deeds, Testimony};
 use super::killer;
@@ -33,6 +34,12 @@ pub(crate) const API_KEY: &str = "loadtest-api-key-0123456789";
 
 /// Percent of the tellings that the backend refuses at first.
 pub(crate) const REFUSED_PERCENT: u64 = 10;
+
+/// Most time for the first live.
+const LIVE_WITHIN: Duration = Duration::from_secs(20);
+
+/// Most time for one answer about what is live.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// Most time for everything to come to rest.
 const REST_WITHIN: Duration = Duration::from_secs(40);
@@ -77,7 +84,7 @@ pub(crate) async fn play(
     gateway: &mut Gateway,
     ground: &Arc<Ground>,
     sink: &Sink,
-    (kills, hosts): (u32, u32),
+    (kills, hosts, bounds): (u32, u32, Bounds),
     dice: &Dice,
     progress: &mut Progress,
 ) -> Result<(Figures, Vec<Check>, Vec<String>)> {
@@ -101,20 +108,22 @@ pub(crate) async fn play(
     drop(aired);
     let mut audience = JoinSet::new();
     audience.spawn(watch_all(ground.clone(), deeds.clone(), on_air));
+    wait_for_a_live(&deeds, bounds.wait(LIVE_WITHIN)).await?;
     progress.begin("kills", kills.into());
     let rage = dice.fork(u64::MAX);
     let ready_after = killer::rage(gateway, kills, rage, |n| progress.at(n.into(), "")).await?;
     scene.send_replace(Scene::Calm);
     progress.begin("rest", 2);
-    let calm = rest(ground, sink, &deeds).await?;
+    let within = bounds.wait(REST_WITHIN);
+    let calm = rest(ground, sink, &deeds, within).await?;
     let still_live = calm.listed.len() as u64;
     let mut wrong = deeds.lock().check(&calm);
     scene.send_replace(Scene::End);
     let ended = async { while actors.join_next().await.is_some() {} };
-    if timeout(REST_WITHIN, ended).await.is_err() {
+    if timeout(within, ended).await.is_err() {
         wrong.push("a host did not come to its end".to_owned());
     }
-    let end = rest(ground, sink, &deeds).await?;
+    let end = rest(ground, sink, &deeds, within).await?;
     let deeds = deeds.lock();
     wrong.extend(deeds.check(&end));
     wrong.extend(
@@ -209,10 +218,28 @@ async fn watch_one(ground: Arc<Ground>, deeds: Arc<Mutex<Deeds>>, aired: Aired, 
     }
 }
 
+/// Waits until there is something to lose.
+async fn wait_for_a_live(deeds: &Mutex<Deeds>, within: Duration) -> Result<()> {
+    let deadline = Instant::now() + within;
+    while deeds.lock().acknowledged().is_empty() {
+        ensure!(
+            Instant::now() < deadline,
+            "no start was acknowledged within {within:?}"
+        );
+        sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
 /// Waits until backend, gateway and promises agree, or the time for it is over;
 /// what they say then.
-async fn rest(ground: &Ground, sink: &Sink, deeds: &Mutex<Deeds>) -> Result<Testimony> {
-    let deadline = Instant::now() + REST_WITHIN;
+async fn rest(
+    ground: &Ground,
+    sink: &Sink,
+    deeds: &Mutex<Deeds>,
+    within: Duration,
+) -> Result<Testimony> {
+    let deadline = Instant::now() + within;
     loop {
         // A moment for what is just happening: a live that ends between the two
         // questions would look wrong.
@@ -248,7 +275,7 @@ async fn testify(ground: &Ground, sink: &Sink) -> Result<Testimony> {
 async fn list(ground: &Ground) -> Result<BTreeSet<String>> {
     let internal = ground.site.internal.context("the internal port is known")?;
     let endpoint = tonic::transport::Endpoint::new(format!("http://{internal}"))?;
-    let channel = endpoint.timeout(Duration::from_secs(5)).connect().await?;
+    let channel = endpoint.timeout(ANSWER_WITHIN).connect().await?;
     let mut client = BackendServiceClient::new(channel);
     let (mut lives, mut cursor) = (BTreeSet::new(), String::new());
     for _ in 0..1_000 {

@@ -5,8 +5,9 @@
 
 mod frame_stream;
 mod session_machine;
+mod tls_pair;
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -18,10 +19,10 @@ use livegate::shard::tls::{MAX_RETAINED, Tls};
 use livegate_proto::Message as _;
 use livegate_proto::client::ClientFrame;
 use livegate_proto::codec::{self, MAX_CLIENT_FRAME, Split};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 
 pub use frame_stream::frame_stream;
 pub use session_machine::session_machine;
+use tls_pair::{connected, flush, hear, pair};
 
 /// The app whose key the bodies know.
 pub const APP: AppId = AppId(1_400_000_000);
@@ -150,64 +151,6 @@ pub fn record(data: &[u8]) {
     {
         assert_eq!(heard, sent);
     }
-}
-
-fn flush(client: &mut ClientConnection, wire: &mut Vec<u8>) {
-    while client.wants_write() {
-        client.write_tls(wire).expect("a Vec takes everything");
-    }
-}
-
-fn hear(client: &mut ClientConnection, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        client
-            .read_tls(&mut bytes)
-            .expect("a slice gives everything");
-        client.process_new_packets().expect("the server speaks TLS");
-        let _ = client.reader().read_to_end(&mut Vec::new());
-    }
-}
-
-/// A pair after its handshake.
-fn connected() -> (ClientConnection, Tls) {
-    let (server, client) = pair();
-    let name = "localhost".try_into().expect("a plain name");
-    let mut client = ClientConnection::new(Arc::clone(client), name).expect("a good configuration");
-    let mut server = Tls::new(Arc::clone(server)).expect("a good configuration");
-    for _ in 0..4 {
-        let (mut there, mut back) = (Vec::new(), Vec::new());
-        flush(&mut client, &mut there);
-        let heard = server.receive(&mut there, &mut Vec::new(), &mut back);
-        heard.expect("the client speaks TLS");
-        hear(&mut client, &back);
-    }
-    assert!(server.is_established() && !client.is_handshaking());
-    (client, server)
-}
-
-fn pair() -> &'static (Arc<ServerConfig>, Arc<ClientConfig>) {
-    static PAIR: OnceLock<(Arc<ServerConfig>, Arc<ClientConfig>)> = OnceLock::new();
-    PAIR.get_or_init(|| {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
-        let made = made.expect("the system gives random bytes");
-        let der = made.cert.der().clone();
-        let key = made.signing_key.serialize_der();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .expect("TLS 1.3 is built in")
-            .with_no_client_auth()
-            .with_single_cert(vec![der.clone()], key.try_into().expect("PKCS #8"))
-            .expect("the key fits the certificate");
-        let mut roots = RootCertStore::empty();
-        roots.add(der).expect("a certificate");
-        let client = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .expect("TLS 1.3 is built in")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        (Arc::new(server), Arc::new(client))
-    })
 }
 
 /// A key that nobody signs with here.

@@ -24,7 +24,7 @@ use crate::id::AppId;
 use crate::online::DeviceConfig;
 use crate::rooms::RoomsConfig;
 use crate::session::SessionConfig;
-use crate::shard::ShardConfig;
+use crate::shard::{FanoutConfig, ShardConfig};
 use crate::telemetry::LogConfig;
 
 mod error;
@@ -71,6 +71,8 @@ pub struct Config {
     pub session: SessionConfig,
     /// Limits of shards.
     pub shard: ShardConfig,
+    /// How long rooms gather messages.
+    pub fanout: FanoutConfig,
     /// Limits and paces of rooms.
     pub rooms: RoomsConfig,
     /// Signatures, the same for all apps.

@@ -42,6 +42,8 @@ impl Config {
             .map_err(|bad| own(bad.key, bad.problem))?;
         let session = self.session.validate();
         session.map_err(|bad| within("session", bad.key, bad.problem))?;
+        let fanout = self.fanout.validate();
+        fanout.map_err(|(key, problem)| within("fanout", key, problem))?;
         let rooms = self.rooms.validate();
         rooms.map_err(|bad| within("rooms", bad.key, bad.problem))?;
         let internal = self.internal.validate();

@@ -7,6 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+/// A record of TLS and what the kernel adds to it.
+const SMALLEST_SEND_BUFFER: u32 = 16_384;
+
 /// Where clients come in. TCP and UDP have the same port number.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,6 +23,11 @@ pub struct ListenConfig {
     /// Connections that the kernel holds until they are accepted; the system
     /// may set a lower bound (net.core.somaxconn).
     pub backlog: u32,
+    /// Bytes that the kernel may hold for one connection over TCP that does not
+    /// read (SO_SNDBUF; Linux doubles it and counts its own overhead in).
+    /// Without it the kernel goes up to megabytes, and a client that stopped
+    /// reading is noticed only when they are full. 0: the system's choice.
+    pub send_buffer: u32,
 }
 
 impl Default for ListenConfig {
@@ -29,6 +37,7 @@ impl Default for ListenConfig {
             tcp: true,
             quic: true,
             backlog: 4096,
+            send_buffer: 65_536,
         }
     }
 }
@@ -201,6 +210,11 @@ impl ListenConfig {
         let rules = [
             ("listen.tcp", self.tcp || self.quic, nothing),
             ("listen.backlog", self.backlog > 0, "must be greater than 0"),
+            (
+                "listen.send_buffer",
+                self.send_buffer == 0 || self.send_buffer >= SMALLEST_SEND_BUFFER,
+                "must be 0 or at least 16384: a record of TLS fits",
+            ),
         ];
         first_broken(&rules)
     }

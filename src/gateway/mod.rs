@@ -33,6 +33,8 @@ pub mod certs;
 pub mod config;
 pub mod door;
 mod quic;
+mod quic_identity;
+mod quic_socket;
 mod tcp;
 pub mod tls;
 
@@ -127,6 +129,8 @@ impl Gateway {
             key: settings.base.join(&tls.key),
         };
         let metrics = Arc::clone(&parts.metrics);
+        // An unreadable one is blamed below, by the watch.
+        let private_key = std::fs::read(&files.key).unwrap_or_default();
         let watch = CertWatch::open(files, Arc::clone(&provider), tls.reload_every, metrics)?;
         let tcp_tls = tls::tcp_config(tls, Arc::clone(&provider), watch.current())?;
         let quic_tls = tls::quic_config(provider, watch.current())?;
@@ -134,7 +138,8 @@ impl Gateway {
         let quic = match sockets.udp {
             Some(socket) => {
                 let server = quic::server_config(settings.gateway, quic_tls);
-                let endpoint = quic::endpoint(socket, server);
+                let identity = quic_identity::endpoint_config(&private_key);
+                let endpoint = quic::endpoint(socket, identity, server);
                 Some(endpoint.map_err(|source| failed(sockets.address, "udp", source))?)
             }
             None => None,
@@ -239,7 +244,7 @@ impl Sockets {
         let mut address = listen.public;
         let mut tcp = None;
         if listen.tcp {
-            let bound = tcp::Listener::bind(address, listen.backlog)
+            let bound = tcp::Listener::bind(address, listen)
                 .and_then(|listener| Ok((listener.address()?, listener)));
             let (real, listener) = bound.map_err(|source| failed(address, "tcp", source))?;
             address = real;

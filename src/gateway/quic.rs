@@ -9,10 +9,13 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use livegate_proto::client::CloseCode;
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, VarInt};
+use quinn::{
+    Connection, Endpoint, EndpointConfig, Incoming, RecvStream, Runtime as _, SendStream, VarInt,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::time::timeout_at;
 use tokio_util::task::TaskTracker;
@@ -20,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use super::admission::Slot;
 use super::config::GatewayConfig;
 use super::door::{Door, Stranger};
+use super::quic_socket::SmallBatches;
 use crate::shard::adopted::Transport;
 use crate::shard::carrier::{NetCarrier, NetDetached};
 use crate::shard::quic::{Closer, QuicCarrier};
@@ -40,6 +44,12 @@ const CONNECTION_WINDOW: u32 = 128 * 1024;
 /// connection's own limits.
 const SEND_WINDOW: u64 = 64 * 1024;
 
+/// A client that can (draft-ietf-quic-ack-frequency) acknowledges every so many
+/// packets, or after this time: of a burst of messages one acknowledgement
+/// comes back instead of one for every second packet.
+const ACK_EVERY: u32 = 10;
+const ACK_WITHIN: Duration = Duration::from_millis(50);
+
 /// Connections that wait to be looked at, and bytes that they may send before.
 const MAX_INCOMING: usize = 4_096;
 const INCOMING_BUFFER: u64 = 16 * 1024;
@@ -55,6 +65,9 @@ pub(crate) fn server_config(
     crypto: QuicServerConfig,
 ) -> quinn::ServerConfig {
     let mut transport = quinn::TransportConfig::default();
+    let mut acks = quinn::AckFrequencyConfig::default();
+    acks.ack_eliciting_threshold(ACK_EVERY.into())
+        .max_ack_delay(Some(ACK_WITHIN));
     let idle = quinn::IdleTimeout::try_from(config.quic_idle).ok();
     transport
         .max_concurrent_bidi_streams(STREAMS.into())
@@ -63,6 +76,7 @@ pub(crate) fn server_config(
         .receive_window(CONNECTION_WINDOW.into())
         .send_window(SEND_WINDOW)
         .datagram_receive_buffer_size(None)
+        .ack_frequency_config(Some(acks))
         .max_idle_timeout(idle);
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     server
@@ -89,9 +103,14 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// An endpoint on `socket`. Its packets are handled by the current runtime.
-pub(crate) fn endpoint(socket: UdpSocket, server: quinn::ServerConfig) -> io::Result<Endpoint> {
+pub(crate) fn endpoint(
+    socket: UdpSocket,
+    identity: EndpointConfig,
+    server: quinn::ServerConfig,
+) -> io::Result<Endpoint> {
     let runtime = Arc::new(quinn::TokioRuntime);
-    Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime)
+    let socket = Arc::new(SmallBatches(runtime.wrap_udp_socket(socket)?));
+    Endpoint::new_with_abstract_socket(identity, Some(server), socket, runtime)
 }
 
 /// Takes connections until the door stops.

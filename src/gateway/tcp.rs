@@ -18,6 +18,7 @@ use tokio::time::timeout_at;
 use tokio_util::task::TaskTracker;
 
 use super::admission::Seat;
+use super::config::ListenConfig;
 use super::door::{Door, Stranger};
 use crate::shard::adopted::Transport;
 use crate::shard::carrier::{NetCarrier, NetDetached, TcpCarrier};
@@ -53,7 +54,7 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Binds `address`. Must be called in a runtime.
-    pub(crate) fn bind(address: SocketAddr, backlog: u32) -> io::Result<Self> {
+    pub(crate) fn bind(address: SocketAddr, config: &ListenConfig) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM,
@@ -62,7 +63,11 @@ impl Listener {
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
-        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        if config.send_buffer > 0 {
+            // Whoever is accepted inherits it.
+            socket.set_send_buffer_size(config.send_buffer as usize)?;
+        }
+        socket.listen(i32::try_from(config.backlog).unwrap_or(i32::MAX))?;
         Ok(Self {
             inner: TcpListener::from_std(socket.into())?,
             spare: spare(),
@@ -211,4 +216,31 @@ async fn serve(
     let carrier = NetCarrier::Tcp(TcpCarrier::new(stream));
     // Boxed, so that a socket that says nothing does not pay for it.
     Box::pin(door.receive_tls(carrier, tls, stranger)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+
+    async fn accepted_with(send_buffer: u32) -> usize {
+        let config = ListenConfig {
+            send_buffer,
+            ..ListenConfig::default()
+        };
+        let mut listener = Listener::bind(([127, 0, 0, 1], 0).into(), &config).unwrap();
+        let address = listener.address().unwrap();
+        let (_client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (stream, _) = accepted.unwrap();
+        SockRef::from(&stream).send_buffer_size().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_the_kernel_holds_for_a_client_is_bounded() {
+        let bounded = accepted_with(65_536).await;
+        // Linux doubles it, others do not.
+        assert!((65_536..=131_072).contains(&bounded), "{bounded}");
+        assert!(accepted_with(0).await > bounded);
+    }
 }

@@ -58,7 +58,10 @@ impl From<Loaded> for Settings {
             tls: config.tls,
             gateway: config.gateway,
             session: config.session,
-            shard: config.shard,
+            shard: ShardConfig {
+                fanout: config.fanout,
+                ..config.shard
+            },
             rooms: config.rooms,
             engine: config.engine,
             internal: config.internal,

@@ -70,9 +70,44 @@ pub struct ShardConfig {
     pub frame_time: Duration,
     /// Bytes per second that a frame in progress must keep up.
     pub frame_min_rate: u32,
-    /// The longest that a busy room gathers messages before it is swept.
+    /// How rooms are swept: the configuration's own section `[fanout]`.
+    #[serde(skip)]
+    pub fanout: FanoutConfig,
+}
+
+/// How long rooms gather messages before a sweep carries them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FanoutConfig {
+    /// The longest that a busy room gathers.
     #[serde(with = "crate::clock::span")]
     pub max_delay: Duration,
+    /// The least, on a shard with time to spare, too; the same as `max_delay`
+    /// makes the window fixed.
+    #[serde(with = "crate::clock::span")]
+    pub min_delay: Duration,
+}
+
+impl Default for FanoutConfig {
+    fn default() -> Self {
+        Self {
+            max_delay: Duration::from_millis(50),
+            min_delay: Duration::ZERO,
+        }
+    }
+}
+
+impl FanoutConfig {
+    /// The key that cannot be used, and why.
+    ///
+    /// # Errors
+    /// When `min_delay` is the longer one.
+    pub fn validate(&self) -> Result<(), (&'static str, &'static str)> {
+        if self.min_delay > self.max_delay {
+            return Err(("min_delay", "must not be longer than max_delay"));
+        }
+        Ok(())
+    }
 }
 
 impl Default for ShardConfig {
@@ -82,7 +117,7 @@ impl Default for ShardConfig {
             stall: Duration::from_secs(10),
             frame_time: Duration::from_secs(5),
             frame_min_rate: 512,
-            max_delay: Duration::from_millis(50),
+            fanout: FanoutConfig::default(),
         }
     }
 }

@@ -67,7 +67,7 @@ impl<C: Carrier> State<C> {
         let Entry { room, entered } = entry;
         let uid = room.uid();
         drop(self.leave_room(id, uid));
-        let window = Window::new(self.parts.config.max_delay);
+        let window = Window::new(self.parts.config.fanout);
         let index = self.rooms.add(&room, id, window);
         let change = Change::Entered(Membership {
             uid,

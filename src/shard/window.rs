@@ -16,6 +16,7 @@
 use std::time::Duration;
 
 use crate::clock::Instant;
+use crate::shard::FanoutConfig;
 
 /// The share of time up to which a shard has time to spare.
 pub const SPARE: f64 = 0.2;
@@ -61,7 +62,7 @@ impl Load {
 /// When one room is to be swept on one shard.
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
-    max_delay: Duration,
+    config: FanoutConfig,
     /// Of the last sweep.
     cost: Duration,
     swept: Option<Instant>,
@@ -71,9 +72,9 @@ pub struct Window {
 impl Window {
     /// A room that gathers for at most `max_delay`, or for as long as one of
     /// its sweeps takes.
-    pub fn new(max_delay: Duration) -> Self {
+    pub fn new(config: FanoutConfig) -> Self {
         Self {
-            max_delay,
+            config,
             cost: Duration::ZERO,
             swept: None,
             due: None,
@@ -106,8 +107,8 @@ impl Window {
     }
 
     fn earliest(&self, pressure: f64) -> Instant {
-        let longest = self.max_delay.max(self.cost);
-        let gap = longest.mul_f64(pressure);
+        let longest = self.config.max_delay.max(self.cost);
+        let gap = longest.mul_f64(pressure).max(self.config.min_delay);
         self.swept
             .map_or_else(Instant::default, |swept| swept + gap)
     }
@@ -123,6 +124,13 @@ mod tests {
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
+    }
+
+    fn fanout(min_delay: u64) -> FanoutConfig {
+        FanoutConfig {
+            max_delay: MAX_DELAY,
+            min_delay: ms(min_delay),
+        }
     }
 
     fn at(ms: u64) -> Instant {
@@ -143,7 +151,7 @@ mod tests {
         fn new(cost: Duration) -> Self {
             Self {
                 load: Load::default(),
-                window: Window::new(MAX_DELAY),
+                window: Window::new(fanout(0)),
                 cost,
                 now: at(1_000),
                 sweeps: 0,
@@ -182,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_room_on_an_idle_shard_goes_at_once() {
-        let mut window = Window::new(MAX_DELAY);
+        let mut window = Window::new(fanout(0));
         assert_eq!(window.rung(at(5), false, &Load::default()), at(5));
         window.swept(ms(1), at(6));
         assert_eq!(window.due(), None);
@@ -220,19 +228,28 @@ mod tests {
     fn a_quiet_room_goes_at_once_on_a_busy_shard() {
         let mut load = Load::default();
         load.spent(ms(400), at(1_000));
-        let mut busy = Window::new(MAX_DELAY);
+        let mut busy = Window::new(fanout(0));
         busy.swept(ms(10), at(1_000));
         assert_eq!(busy.rung(at(1_001), false, &load), at(1_050));
-        let mut quiet = Window::new(MAX_DELAY);
+        let mut quiet = Window::new(fanout(0));
         quiet.swept(ms(10), at(900));
         assert_eq!(quiet.rung(at(1_001), false, &load), at(1_001));
+    }
+
+    #[test]
+    fn a_fixed_window_is_kept_on_an_idle_shard() {
+        let mut window = Window::new(fanout(50));
+        window.swept(ms(1), at(1_000));
+        assert_eq!(window.rung(at(1_001), false, &Load::default()), at(1_050));
+        window.swept(ms(1), at(1_050));
+        assert_eq!(window.rung(at(1_051), true, &Load::default()), at(1_051));
     }
 
     #[test]
     fn an_essential_message_ends_the_wait() {
         let mut load = Load::default();
         load.spent(ms(400), at(1_000));
-        let mut window = Window::new(MAX_DELAY);
+        let mut window = Window::new(fanout(0));
         window.swept(ms(10), at(1_000));
         window.rung(at(1_001), false, &load);
         assert_eq!(window.rung(at(1_002), true, &load), at(1_002));
@@ -244,7 +261,7 @@ mod tests {
         fn nobody_waits_beyond_the_longest_delay_or_one_sweep(
             steps in prop::collection::vec((0u64..100, 0u64..300, any::<bool>()), 1..100),
         ) {
-            let (mut load, mut window) = (Load::default(), Window::new(MAX_DELAY));
+            let (mut load, mut window) = (Load::default(), Window::new(fanout(0)));
             let (mut now, mut cost) = (at(0), Duration::ZERO);
             for (gap, costs, essential) in steps {
                 now = now + ms(gap);

@@ -2,81 +2,12 @@
 //! mode, a watcher, a host, each a process; the host is killed and stays away,
 //! is killed and comes back; the gateway is told to stop.
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 use tempfile::TempDir;
 
-const LIMIT: Duration = Duration::from_secs(30);
-
-/// A process of a test, ended with it, and the lines that it prints.
-struct Process {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Process {
-    fn start(dir: &Path, args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_livegate"))
-            .args(args)
-            .current_dir(dir)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (say, lines) = channel();
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                if say.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { child, lines }
-    }
-
-    fn line(&self) -> String {
-        self.lines.recv_timeout(LIMIT).expect("said nothing more")
-    }
-
-    /// The next JSON object of a type; others are dropped.
-    fn object(&self, kind: &str) -> Value {
-        loop {
-            let object: Value = serde_json::from_str(&self.line()).unwrap();
-            if object["type"] == kind {
-                return object;
-            }
-        }
-    }
-
-    fn types(&mut self, line: &str) {
-        let stdin = self.child.stdin.as_mut().unwrap();
-        writeln!(stdin, "{line}").unwrap();
-        stdin.flush().unwrap();
-    }
-
-    /// Asks it to stop and waits until it has; its exit status.
-    fn terminate(mut self) -> Option<i32> {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).unwrap();
-        self.child.wait().unwrap().code()
-    }
-}
+use crate::processes::Process;
 
 /// `serve --dev` on free ports, and where it listens.
 fn serve(dir: &Path) -> (Process, SocketAddr) {
@@ -89,12 +20,8 @@ fn serve(dir: &Path) -> (Process, SocketAddr) {
         "state",
     ];
     let gateway = Process::start(dir, &[&["serve", "--dev"], &args[..]].concat());
-    let first = gateway.line();
-    let addr = first.split(' ').find_map(|word| word.parse().ok());
-    (
-        gateway,
-        addr.unwrap_or_else(|| panic!("no address in {first:?}")),
-    )
+    let addr = gateway.address();
+    (gateway, addr)
 }
 
 #[test]
@@ -148,6 +75,6 @@ fn a_newcomer_kills_the_host_and_sees_the_live_end() {
 #[test]
 fn development_mode_listens_on_loopback_only() {
     let dir = TempDir::new().unwrap();
-    let mut gateway = Process::start(dir.path(), &["serve", "--dev", "--public", "0.0.0.0:0"]);
-    assert_eq!(gateway.child.wait().unwrap().code(), Some(78));
+    let gateway = Process::start(dir.path(), &["serve", "--dev", "--public", "0.0.0.0:0"]);
+    assert_eq!(gateway.ended(), Some(78));
 }

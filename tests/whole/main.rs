@@ -16,6 +16,8 @@ mod drain;
 mod hook;
 mod people;
 mod privileges;
+mod processes;
 mod renewal;
+mod resets;
 mod running;
 mod scenario;

@@ -15,7 +15,7 @@ use livegate_client::{
 };
 use tokio::runtime::Runtime;
 
-use crate::running::{APP, Running, SECRET};
+use crate::running::{APP, SECRET, Site};
 
 /// How long anything is waited for before a test is given up.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -59,13 +59,13 @@ impl Login {
         issue(&key, &grant).unwrap()
     }
 
-    fn config(&self, running: &Running, roots: Roots) -> Config {
+    fn config(&self, site: &Site, roots: Roots) -> Config {
         let login = self.clone();
         let sig = match self.renews {
             true => SigProvider::from_fn(move || Ok(login.sig())),
             false => SigProvider::fixed(self.sig()),
         };
-        let addr = running.public.to_string();
+        let addr = site.public.to_string();
         let mut config = Config::new(addr, APP, self.user, sig, roots);
         config.login.platform = self.platform;
         config.login.profile = Some(Profile {
@@ -78,15 +78,15 @@ impl Login {
     }
 
     /// Connects and logs in.
-    pub(crate) async fn connect(&self, running: &Running) -> Person {
-        let done = self.try_connect(running, running.roots.clone()).await;
+    pub(crate) async fn connect(&self, site: &Site) -> Person {
+        let done = self.try_connect(site, site.roots.clone()).await;
         done.unwrap_or_else(|error| panic!("{}: {error}", self.user))
     }
 
     /// As [`connect`](Self::connect), trusting `roots`.
     pub(crate) async fn try_connect(
         &self,
-        running: &Running,
+        site: &Site,
         roots: Roots,
     ) -> Result<Person, ConnectError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -94,7 +94,7 @@ impl Login {
             .enable_all()
             .build()
             .unwrap();
-        let config = self.config(running, roots);
+        let config = self.config(site, roots);
         let connected = runtime.spawn(Client::connect(config)).await.unwrap();
         let (client, events) = match connected {
             Ok(connected) => connected,

@@ -1,6 +1,7 @@
 //! A gateway of a test: bound to free ports, configured by a file.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,7 +44,7 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    fn file(&self, public: SocketAddr) -> String {
+    pub(crate) fn file(&self, public: SocketAddr) -> String {
         let Self {
             sections,
             app,
@@ -69,11 +70,16 @@ impl Setup {
 /// The backend's client.
 pub(crate) type Backend = BackendServiceClient<InterceptedService<Channel, WithKey>>;
 
+/// What clients need to know of a gateway.
+pub(crate) struct Site {
+    pub(crate) public: SocketAddr,
+    pub(crate) roots: Roots,
+}
+
 /// A gateway that runs.
 pub(crate) struct Running {
-    pub(crate) public: SocketAddr,
+    site: Site,
     pub(crate) internal: SocketAddr,
-    pub(crate) roots: Roots,
     reload: Arc<Notify>,
     stop: CancellationToken,
     ended: JoinHandle<anyhow::Result<()>>,
@@ -99,9 +105,8 @@ impl Running {
         let (reload, stop) = (server.reload(), CancellationToken::new());
         let ended = TaskTracker::new().spawn(server.run(stop.clone()));
         let running = Self {
-            public,
+            site: Site { public, roots },
             internal,
-            roots,
             reload,
             stop,
             ended,
@@ -147,6 +152,14 @@ fn load(dir: &Path, text: &str) -> Loaded {
     let file = dir.join("livegate.toml");
     std::fs::write(&file, text).unwrap();
     config::load(Ground::File(&file), [], Vec::new()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+impl Deref for Running {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
 }
 
 /// Puts the API key to every call.

@@ -145,13 +145,16 @@ fn start(loaded: Loaded) -> anyhow::Result<()> {
 /// Tells what listens where, and what to do next.
 fn welcome(server: &Server) -> String {
     let (public, internal) = (server.public(), server.internal());
+    // As it was called, so that the lines can be pasted as they are.
+    let program = std::env::args().next();
+    let livegate = program.as_deref().unwrap_or("livegate");
     let mut text = String::new();
     let _ = write!(
         text,
         "livegate {} listens on {public} (TLS and QUIC), internal port on {internal}\n\
          \n\
-         In a second terminal:  livegate watch --room demo --addr {public}\n\
-         In a third terminal:   livegate host --room demo --addr {public}\n\
+         In a second terminal:  {livegate} watch --room demo --addr {public}\n\
+         In a third terminal:   {livegate} host --room demo --addr {public}\n\
          Then kill the host (kill -9) and look at the second.\n\
          Health and metrics:    curl http://{internal}/readyz\n",
         env!("CARGO_PKG_VERSION"),

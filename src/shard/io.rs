@@ -257,18 +257,54 @@ impl<C: Carrier> FrameIo<C> {
             let sealed = match &mut self.layer {
                 Layer::Plain => chunk,
                 Layer::Tls(tls) => {
-                    scratch.sealed.clear();
-                    tls.seal(chunk, &mut scratch.sealed)?;
-                    &scratch.sealed
+                    let end = tls.seal_at(chunk, &mut scratch.sealed, 0)?;
+                    &scratch.sealed[..end]
                 }
             };
             let sent = push_bytes(&mut self.carrier, cx, sealed)?;
             self.pending.extend_from_slice(&sealed[sent..]);
         }
-        Ok(match self.pending_len() {
+        Ok(self.wrote())
+    }
+
+    /// Seals `plain` into `out` from `at` on, to be given to
+    /// [`send_sealed`](Self::send_sealed) before anything else is written here.
+    /// `None`: nothing is to be sealed, or earlier bytes wait.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub(crate) fn seal_ahead(
+        &mut self,
+        plain: &[u8],
+        out: &mut Vec<u8>,
+        at: usize,
+    ) -> Result<Option<usize>, IoError> {
+        match &mut self.layer {
+            Layer::Tls(tls) if self.pending.is_empty() => Ok(Some(tls.seal_at(plain, out, at)?)),
+            Layer::Tls(_) | Layer::Plain => Ok(None),
+        }
+    }
+
+    /// Writes what [`seal_ahead`](Self::seal_ahead) made; as
+    /// [`write`](Self::write) otherwise.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub(crate) fn send_sealed(
+        &mut self,
+        cx: &mut Context<'_>,
+        sealed: &[u8],
+    ) -> Result<Wrote, IoError> {
+        let sent = push_bytes(&mut self.carrier, cx, sealed)?;
+        self.pending.extend_from_slice(&sealed[sent..]);
+        Ok(self.wrote())
+    }
+
+    fn wrote(&self) -> Wrote {
+        match self.pending_len() {
             0 => Wrote::All,
             n => Wrote::Partial(n),
-        })
+        }
     }
 
     /// Resolves when everything sealed is out.

@@ -25,6 +25,7 @@ use crate::shard::handle::Handle;
 use crate::shard::slots::Slots;
 use crate::shard::subscribers::Subscribers;
 use crate::shard::sweep::Sweeps;
+use crate::shard::sweeping::Ahead;
 use crate::shard::window::Load;
 use crate::telemetry::{Metrics, ShardMetrics};
 
@@ -84,6 +85,8 @@ pub(crate) struct State<C: Carrier> {
     pub(crate) scratch: Scratch,
     /// How busy this thread is with sweeps.
     pub(crate) load: Load,
+    /// What the chunk in hand has sealed.
+    pub(crate) ahead: Ahead,
     /// A run of a laggard's own, while it is put together.
     pub(crate) run: Vec<u8>,
     /// Plaintext that is being put together for one connection.
@@ -108,6 +111,7 @@ impl<C: Carrier> State<C> {
             wheel: Wheel::new(super::TICK, now),
             scratch: Scratch::default(),
             load: Load::default(),
+            ahead: Ahead::default(),
             run: Vec::new(),
             out: Vec::new(),
             inputs: Vec::new(),

@@ -1,6 +1,7 @@
 //! How the shard's state starts sweeps and serves their chunks.
 
 use std::cmp::Reverse;
+use std::ops::Range;
 
 use crate::clock::{Instant, Moment};
 use crate::dispatch::Class;
@@ -8,7 +9,7 @@ use crate::id::{RoomUid, SessionId};
 use crate::shard::carrier::Carrier;
 use crate::shard::connection::Ending;
 use crate::shard::state::State;
-use crate::shard::sweep::{CHUNK, MAX_RUN, Sweep};
+use crate::shard::sweep::{CHUNK, MAX_RUN, SEAL_AHEAD, Sweep};
 
 /// What serving one subscriber came to.
 enum Served {
@@ -20,6 +21,20 @@ enum Served {
     Apart,
     /// Its transport broke.
     Broken,
+}
+
+/// What a chunk has sealed and not written yet; empty between chunks.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    bytes: Vec<u8>,
+    /// For whom, and where in `bytes`.
+    runs: Vec<(SessionId, Range<usize>)>,
+}
+
+impl Ahead {
+    fn end(&self) -> usize {
+        self.runs.last().map_or(0, |(_, run)| run.end)
+    }
 }
 
 impl<C: Carrier> State<C> {
@@ -97,6 +112,7 @@ impl<C: Carrier> State<C> {
         for place in chunk.clone().rev() {
             self.serve(&mut sweep, place, now);
         }
+        self.send_ahead(now);
         sweep.left = chunk.start;
         let after = self.parts.clock.now().instant;
         let cost = after.since(now.instant);
@@ -130,6 +146,7 @@ impl<C: Carrier> State<C> {
             slots,
             scratch,
             parts,
+            ahead,
             ..
         } = self;
         let Some(connection) = slots.get_mut(id) else {
@@ -158,6 +175,19 @@ impl<C: Carrier> State<C> {
             return Served::Skipped;
         }
         connection.tally.out(sweep.frames, sweep.run.len());
+        if sweep.run.len() <= SEAL_AHEAD {
+            let at = ahead.end();
+            match connection.io.seal_ahead(&sweep.run, &mut ahead.bytes, at) {
+                Ok(Some(end)) => {
+                    let written = sweep.run.len() as u64;
+                    parts.counters().wrote(connection.transport, written);
+                    ahead.runs.push((id, at..end));
+                    return Served::Run;
+                }
+                Ok(None) => {}
+                Err(_) => return Served::Broken,
+            }
+        }
         match connection.write(&sweep.run, scratch, now, parts.counters()) {
             Ok(()) => {
                 if connection.is_blocked() {
@@ -167,6 +197,23 @@ impl<C: Carrier> State<C> {
             }
             Err(_) => Served::Broken,
         }
+    }
+
+    /// Writes what the chunk has sealed, one connection after the other.
+    fn send_ahead(&mut self, now: Moment) {
+        let mut ahead = std::mem::take(&mut self.ahead);
+        for (id, run) in ahead.runs.drain(..) {
+            let Some(connection) = self.slots.get_mut(id) else {
+                continue;
+            };
+            let counters = self.parts.counters();
+            match connection.send_sealed(&ahead.bytes[run], now, counters) {
+                Ok(()) if connection.is_blocked() => self.rearm(id),
+                Ok(()) => {}
+                Err(_) => self.close(id, Ending::PeerClosed, 0, now),
+            }
+        }
+        self.ahead = ahead;
     }
 
     fn end_sweep(&mut self, sweep: Sweep, now: Instant) {
@@ -183,7 +230,7 @@ impl<C: Carrier> State<C> {
         let room = sweep.room;
         if let Some(local) = self.rooms.get_mut(room) {
             local.sweeping = false;
-            local.window.swept(sweep.cost, now);
+            local.window.swept(now);
             if local.room.head() > local.cursor || local.room.flash_version() > local.flash_seen {
                 let urgent = local.room.urgent(shard);
                 let at = local.window.rung(now, urgent, &self.load);

@@ -174,10 +174,30 @@ impl Tls {
     /// # Errors
     /// When the connection is not, or no longer, open for data.
     pub fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), TlsError> {
-        let bound = plain.len() + RECORD_OVERHEAD * (plain.len() / RECORD_PLAIN + 1) + SLACK;
-        self.with_traffic(out, |traffic, out| {
-            grow(out, bound, |room| traffic.encrypt(plain, room))
+        let bound = sealed_bound(plain);
+        self.append(out, |traffic, sink| {
+            sink.write(bound, |room| traffic.encrypt(plain, room))
         })
+    }
+
+    /// As [`seal`](Self::seal), into `out` from `at` on; returns the end. What
+    /// `out` holds behind it means nothing and is not cleared, so that a buffer
+    /// that is used again costs no clearing.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    pub fn seal_at(
+        &mut self,
+        plain: &[u8],
+        out: &mut Vec<u8>,
+        at: usize,
+    ) -> Result<usize, TlsError> {
+        let bound = sealed_bound(plain);
+        let mut sink = Sink { out, end: at };
+        self.with_traffic(&mut sink, |traffic, sink| {
+            sink.write(bound, |room| traffic.encrypt(plain, room))
+        })?;
+        Ok(sink.end)
     }
 
     /// Appends the word that no more data comes to `out`.
@@ -185,8 +205,8 @@ impl Tls {
     /// # Errors
     /// When the connection is not open for data.
     pub fn close_notify(&mut self, out: &mut Vec<u8>) -> Result<(), TlsError> {
-        self.with_traffic(out, |traffic, out| {
-            grow(out, SLACK, |room| traffic.queue_close_notify(room))
+        self.append(out, |traffic, sink| {
+            sink.write(SLACK, |room| traffic.queue_close_notify(room))
         })
     }
 
@@ -232,12 +252,27 @@ impl Tls {
         }
     }
 
-    fn with_traffic(
+    /// What TLS has to say by itself stays in `out` when `act` fails.
+    fn append(
         &mut self,
         out: &mut Vec<u8>,
         act: impl FnOnce(
             &mut WriteTraffic<'_, ServerConnectionData>,
-            &mut Vec<u8>,
+            &mut Sink<'_>,
+        ) -> Result<(), TlsError>,
+    ) -> Result<(), TlsError> {
+        let mut sink = Sink::behind(out);
+        let done = self.with_traffic(&mut sink, act);
+        sink.cut();
+        done
+    }
+
+    fn with_traffic(
+        &mut self,
+        out: &mut Sink<'_>,
+        act: impl FnOnce(
+            &mut WriteTraffic<'_, ServerConnectionData>,
+            &mut Sink<'_>,
         ) -> Result<(), TlsError>,
     ) -> Result<(), TlsError> {
         if self.failed {
@@ -253,7 +288,7 @@ impl Tls {
                     None => Some(Err(TlsError::UnknownState)),
                 },
                 Ok(ConnectionState::EncodeTlsData(data)) => {
-                    encode(data, out);
+                    out.encode(data);
                     None
                 }
                 Ok(ConnectionState::TransmitTlsData(transmit)) => {
@@ -294,7 +329,9 @@ fn step(
             Ok(Step::Again)
         }
         ConnectionState::EncodeTlsData(data) => {
-            encode(data, out);
+            let mut sink = Sink::behind(out);
+            sink.encode(data);
+            sink.cut();
             Ok(Step::Again)
         }
         ConnectionState::TransmitTlsData(transmit) => {
@@ -312,38 +349,65 @@ fn step(
     }
 }
 
-fn encode(mut data: EncodeTlsData<'_, ServerConnectionData>, out: &mut Vec<u8>) {
-    let start = out.len();
-    let mut room = SLACK;
-    loop {
-        out.resize(start + room, 0);
-        match data.encode(&mut out[start..]) {
-            Ok(written) => return out.truncate(start + written),
-            Err(EncodeError::InsufficientSize(needed)) => room = needed.required_size,
-            Err(EncodeError::AlreadyEncoded) => return out.truncate(start),
-        }
-    }
+/// Bytes that the records of `plain`, and a key update before them, need.
+fn sealed_bound(plain: &[u8]) -> usize {
+    plain.len() + RECORD_OVERHEAD * (plain.len() / RECORD_PLAIN + 1) + SLACK
 }
 
-/// Lets `write` fill `out` behind what it holds, with as much room as it needs.
-fn grow(
-    out: &mut Vec<u8>,
-    bound: usize,
-    mut write: impl FnMut(&mut [u8]) -> Result<usize, EncryptError>,
-) -> Result<(), TlsError> {
-    let start = out.len();
-    let mut room = bound;
-    loop {
-        out.resize(start + room, 0);
-        match write(&mut out[start..]) {
-            Ok(written) => {
-                out.truncate(start + written);
-                return Ok(());
+/// Where ciphertext goes: `out` is valid up to `end`, behind it lies room.
+struct Sink<'a> {
+    out: &'a mut Vec<u8>,
+    end: usize,
+}
+
+impl<'a> Sink<'a> {
+    /// Behind what `out` holds.
+    fn behind(out: &'a mut Vec<u8>) -> Self {
+        let end = out.len();
+        Self { out, end }
+    }
+
+    /// Takes the unused room away again.
+    fn cut(self) {
+        self.out.truncate(self.end);
+    }
+
+    /// At least so many bytes behind the end.
+    fn room(&mut self, bytes: usize) -> &mut [u8] {
+        if self.out.len() < self.end + bytes {
+            self.out.resize(self.end + bytes, 0);
+        }
+        &mut self.out[self.end..]
+    }
+
+    fn encode(&mut self, mut data: EncodeTlsData<'_, ServerConnectionData>) {
+        let mut bytes = SLACK;
+        loop {
+            match data.encode(self.room(bytes)) {
+                Ok(written) => return self.end += written,
+                Err(EncodeError::InsufficientSize(needed)) => bytes = needed.required_size,
+                Err(EncodeError::AlreadyEncoded) => return,
             }
-            Err(EncryptError::InsufficientSize(needed)) => room = needed.required_size,
-            Err(EncryptError::EncryptExhausted) => {
-                out.truncate(start);
-                return Err(RustlsError::EncryptError.into());
+        }
+    }
+
+    /// Lets `write` fill as much as it needs, `bound` bytes as far as is known.
+    fn write(
+        &mut self,
+        bound: usize,
+        mut write: impl FnMut(&mut [u8]) -> Result<usize, EncryptError>,
+    ) -> Result<(), TlsError> {
+        let mut bytes = bound;
+        loop {
+            match write(self.room(bytes)) {
+                Ok(written) => {
+                    self.end += written;
+                    return Ok(());
+                }
+                Err(EncryptError::InsufficientSize(needed)) => bytes = needed.required_size,
+                Err(EncryptError::EncryptExhausted) => {
+                    return Err(RustlsError::EncryptError.into());
+                }
             }
         }
     }

@@ -7,9 +7,13 @@
 //! waits a part of its longest delay, counted from the end of its last sweep,
 //! so that a room which was quiet goes at once even on a busy shard.
 //!
-//! Invariants: nobody waits longer than the longest delay or one sweep of the
-//! room, whichever is longer; an essential message ends the wait, and what
-//! waits goes with it, so order holds.
+//! What a sweep costs does not lengthen the wait: messages gather while it runs
+//! anyway, and a room whose sweep takes longer than the longest delay would only
+//! be told later.
+//!
+//! Invariants: nobody waits longer than the longest delay after the sweep that
+//! is under way; an essential message ends the wait, and what waits goes with
+//! it, so order holds.
 //!
 //! Pure: told the time and the costs.
 
@@ -63,19 +67,15 @@ impl Load {
 #[derive(Debug, Clone, Copy)]
 pub struct Window {
     config: FanoutConfig,
-    /// Of the last sweep.
-    cost: Duration,
     swept: Option<Instant>,
     due: Option<Instant>,
 }
 
 impl Window {
-    /// A room that gathers for at most `max_delay`, or for as long as one of
-    /// its sweeps takes.
+    /// A room that gathers for at most `max_delay`.
     pub fn new(config: FanoutConfig) -> Self {
         Self {
             config,
-            cost: Duration::ZERO,
             swept: None,
             due: None,
         }
@@ -99,16 +99,15 @@ impl Window {
         self.due
     }
 
-    /// The room was swept up to its head, at this cost, until `now`.
-    pub fn swept(&mut self, cost: Duration, now: Instant) {
-        self.cost = cost;
+    /// The room was swept up to its head, until `now`.
+    pub fn swept(&mut self, now: Instant) {
         self.swept = Some(now);
         self.due = None;
     }
 
     fn earliest(&self, pressure: f64) -> Instant {
-        let longest = self.config.max_delay.max(self.cost);
-        let gap = longest.mul_f64(pressure).max(self.config.min_delay);
+        let gap = self.config.max_delay.mul_f64(pressure);
+        let gap = gap.max(self.config.min_delay);
         self.swept
             .map_or_else(Instant::default, |swept| swept + gap)
     }
@@ -181,7 +180,7 @@ mod tests {
                 }
                 self.now = self.now + self.cost;
                 self.load.spent(self.cost, self.now);
-                self.window.swept(self.cost, self.now);
+                self.window.swept(self.now);
                 self.sweeps += 1;
             }
             self.now = self.now.max(end);
@@ -192,7 +191,7 @@ mod tests {
     fn a_room_on_an_idle_shard_goes_at_once() {
         let mut window = Window::new(fanout(0));
         assert_eq!(window.rung(at(5), false, &Load::default()), at(5));
-        window.swept(ms(1), at(6));
+        window.swept(at(6));
         assert_eq!(window.due(), None);
         assert_eq!(window.rung(at(7), false, &Load::default()), at(7));
     }
@@ -229,19 +228,19 @@ mod tests {
         let mut load = Load::default();
         load.spent(ms(400), at(1_000));
         let mut busy = Window::new(fanout(0));
-        busy.swept(ms(10), at(1_000));
+        busy.swept(at(1_000));
         assert_eq!(busy.rung(at(1_001), false, &load), at(1_050));
         let mut quiet = Window::new(fanout(0));
-        quiet.swept(ms(10), at(900));
+        quiet.swept(at(900));
         assert_eq!(quiet.rung(at(1_001), false, &load), at(1_001));
     }
 
     #[test]
     fn a_fixed_window_is_kept_on_an_idle_shard() {
         let mut window = Window::new(fanout(50));
-        window.swept(ms(1), at(1_000));
+        window.swept(at(1_000));
         assert_eq!(window.rung(at(1_001), false, &Load::default()), at(1_050));
-        window.swept(ms(1), at(1_050));
+        window.swept(at(1_050));
         assert_eq!(window.rung(at(1_051), true, &Load::default()), at(1_051));
     }
 
@@ -250,7 +249,7 @@ mod tests {
         let mut load = Load::default();
         load.spent(ms(400), at(1_000));
         let mut window = Window::new(fanout(0));
-        window.swept(ms(10), at(1_000));
+        window.swept(at(1_000));
         window.rung(at(1_001), false, &load);
         assert_eq!(window.rung(at(1_002), true, &load), at(1_002));
         assert_eq!(window.rung(at(1_003), false, &load), at(1_002));
@@ -258,20 +257,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_waits_beyond_the_longest_delay_or_one_sweep(
+        fn nobody_waits_beyond_the_longest_delay(
             steps in prop::collection::vec((0u64..100, 0u64..300, any::<bool>()), 1..100),
         ) {
             let (mut load, mut window) = (Load::default(), Window::new(fanout(0)));
-            let (mut now, mut cost) = (at(0), Duration::ZERO);
+            let mut now = at(0);
             for (gap, costs, essential) in steps {
                 now = now + ms(gap);
                 let due = window.rung(now, essential, &load);
-                prop_assert!(due >= now && due.since(now) <= MAX_DELAY.max(cost));
+                prop_assert!(due >= now && due.since(now) <= MAX_DELAY);
                 prop_assert!(!essential || due == now);
-                cost = ms(costs);
+                let cost = ms(costs);
                 now = due + cost;
                 load.spent(cost, now);
-                window.swept(cost, now);
+                window.swept(now);
                 prop_assert!((0.0..=1.0).contains(&load.share(now)));
             }
         }

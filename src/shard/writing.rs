@@ -42,6 +42,21 @@ impl<C: Carrier> Connection<C> {
         }
     }
 
+    /// Writes what was sealed ahead for this connection, as
+    /// [`write`](Self::write) does.
+    pub(crate) fn send_sealed(
+        &mut self,
+        sealed: &[u8],
+        now: Moment,
+        metrics: &ShardMetrics,
+    ) -> Result<(), IoError> {
+        let mut cx = Context::from_waker(waker_of(self.waker.as_ref()));
+        match self.io.send_sealed(&mut cx, sealed)? {
+            Wrote::All => Ok(()),
+            Wrote::Partial(_) => self.block(now, metrics),
+        }
+    }
+
     /// Notes that sealed bytes wait, and has the reader woken when the
     /// transport takes them.
     pub(crate) fn block(&mut self, now: Moment, metrics: &ShardMetrics) -> Result<(), IoError> {

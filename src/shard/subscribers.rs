@@ -28,6 +28,8 @@ pub(crate) struct LocalRoom {
     pub(crate) window: Window,
     /// A sweep of it is under way; the next one waits for its end.
     pub(crate) sweeping: bool,
+    /// It became due while a sweep was under way.
+    pub(crate) again: bool,
     /// It has rung and waits: since then, due then.
     pub(crate) due: Option<Instant>,
 }
@@ -63,6 +65,7 @@ impl Subscribers {
             flash_seen: 0,
             window,
             sweeping: false,
+            again: false,
             due: None,
         });
         local.members.push(session);

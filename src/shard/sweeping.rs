@@ -73,7 +73,9 @@ impl<C: Carrier> State<C> {
         };
         local.due = None;
         if local.sweeping {
-            // Its end starts the next one.
+            // Its end starts the next one, even if this sweep turns out to hold
+            // what the bell rang for: a bell that nobody comes for is mute.
+            local.again = true;
             return;
         }
         let mut run = self.sweeps.buffer();
@@ -231,7 +233,10 @@ impl<C: Carrier> State<C> {
         if let Some(local) = self.rooms.get_mut(room) {
             local.sweeping = false;
             local.window.swept(now);
-            if local.room.head() > local.cursor || local.room.flash_version() > local.flash_seen {
+            let again = std::mem::take(&mut local.again);
+            let news =
+                local.room.head() > local.cursor || local.room.flash_version() > local.flash_seen;
+            if again || news {
                 let urgent = local.room.urgent(shard);
                 let at = local.window.rung(now, urgent, &self.load);
                 local.due = Some(at);

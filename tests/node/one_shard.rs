@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use crate::support::{OneShard, say, settings};
+use crate::support::{APP, OneShard, say, settings};
+use livegate::id::{AppId, RoomId, RoomKey, ShardId};
 use livegate_proto::client::{CloseCode, EndReason, live_event, push, reply};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
@@ -40,6 +41,40 @@ async fn what_is_said_reaches_everybody_once_and_in_order() {
                 assert!(seq > last);
                 last = seq;
             }
+        }
+    })
+    .await;
+}
+
+/// A room fell silent for ever when a ring came into a sweep that had taken its
+/// message already: nobody came for that bell, and a bell rings once.
+#[tokio::test(start_paused = true)]
+async fn a_room_does_not_fall_silent_after_a_late_ring() {
+    local(async {
+        let gateway = OneShard::start();
+        let (mut host, _viewer) = gateway.host_and_viewer().await;
+        // More than a sweep serves without a look at the inbox.
+        let mut members = Vec::new();
+        for n in 0..200 {
+            let mut member = gateway.connect(&format!("member{n}")).await;
+            assert_eq!(member.call(say::enter("demo")).await.code, 0);
+            members.push(member);
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let key = RoomKey {
+            app: AppId(APP),
+            room: RoomId::new("demo").unwrap(),
+        };
+        let room = gateway.node.rooms.get(&key).unwrap();
+        host.call(say::text("demo", "first")).await;
+        // The last to come is the first to be served; others are yet to be.
+        assert_eq!(members.last_mut().unwrap().text().await.1, "first");
+        room.ring_late(ShardId(0));
+        assert_eq!(members[0].text().await.1, "first");
+        host.call(say::text("demo", "second")).await;
+        for member in [0, 199] {
+            let heard = tokio::time::timeout(Duration::from_secs(20), members[member].text());
+            assert_eq!(heard.await.expect("silent for ever").1, "second");
         }
     })
     .await;

@@ -52,8 +52,7 @@ pub(crate) fn settings(dir: &std::path::Path) -> NodeSettings {
 
 /// A node with one shard on the current thread; lives as long as its `LocalSet`.
 pub(crate) struct OneShard {
-    /// Kept, as its parts are reached through it.
-    _node: Node,
+    pub(crate) node: Node,
     pub(crate) handle: Handle<StreamCarrier<DuplexStream>>,
     dir: Option<tempfile::TempDir>,
 }
@@ -81,7 +80,7 @@ impl OneShard {
         let parts = node.shard_parts(handle.clone());
         tokio::task::spawn_local(livegate::shard::run(parts, stop));
         Self {
-            _node: node,
+            node,
             handle,
             dir: None,
         }

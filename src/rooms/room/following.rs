@@ -74,6 +74,14 @@ impl Room {
         }
     }
 
+    /// Rings the shard as for a message that it has taken already: rings follow
+    /// their message outside of the lock, so one may come late.
+    #[doc(hidden)]
+    pub fn ring_late(&self, shard: ShardId) {
+        let dispatch = &self.parts.dispatch;
+        self.bells.ring(dispatch, shard, self.uid, false);
+    }
+
     /// Whether an essential message waits for the shard. Read without the lock.
     pub fn urgent(&self, shard: ShardId) -> bool {
         self.bells.is_urgent(shard)

@@ -9,39 +9,18 @@
 //! time, for a loaded machine would fail it.
 #![allow(clippy::print_stdout, clippy::large_futures)]
 
-#[path = "../fuzz/src/tls_pair.rs"]
-#[allow(dead_code, reason = "the fuzz targets use more of it")]
-mod tls_pair;
+mod hall;
 
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::cell::Cell;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use hall::Hall;
 use livegate::actions::command::PushToRoom;
 use livegate::actions::content::Content;
-use livegate::auth::{AppConfig, AuthConfig, KeyRing};
-use livegate::clock::Clock;
-use livegate::engine::EngineConfig;
-use livegate::id::{AppId, RoomId, RoomKey, ShardId, UserId, UserKey};
-use livegate::rooms::RoomsConfig;
-use livegate::server::{Node, NodeSettings};
-use livegate::session::SessionConfig;
-use livegate::shard::adopted::{Adopted, LoggedIn, Transport};
-use livegate::shard::carrier::Carrier;
-use livegate::shard::io::{Layer, Parts};
-use livegate::shard::{Handle, ShardConfig};
-use livegate_proto::client::client_frame::Body;
-use livegate_proto::client::{
-    ClientFrame, CreateRoomRequest, EnterRoomRequest, Platform, Priority, Profile, Text,
-};
-use livegate_proto::codec;
+use livegate_proto::client::{Priority, Text};
 use tokio::task::LocalSet;
-use tokio_util::sync::CancellationToken;
 
-const APP: AppId = AppId(1_400_000_000);
-const ROOM: &str = "demo";
 /// So that a message is a frame of about 200 bytes.
 const TEXT: usize = 140;
 const WARM_UP: u64 = 5;
@@ -80,7 +59,10 @@ fn measure(subscribers: u64, rounds: u64, tls: bool, batches: &[u64]) {
         .expect("the system gives a reactor");
     let local = LocalSet::new();
     runtime.block_on(local.run_until(async {
-        let hall = Hall::open(subscribers, tls).await;
+        let hall = Talk {
+            hall: Hall::open(subscribers, tls).await,
+            said: Cell::new(0),
+        };
         for batch in batches {
             hall.talk(WARM_UP, *batch).await;
             let before = hall.seen();
@@ -96,108 +78,17 @@ fn measure(subscribers: u64, rounds: u64, tls: bool, batches: &[u64]) {
                 cost.bytes / writes,
             );
         }
-        hall.stop.cancel();
+        hall.hall.stop.cancel();
     }));
 }
 
-/// One shard with one room and everybody in it.
-struct Hall {
-    node: Node,
-    stop: CancellationToken,
-    taken: Arc<AtomicU64>,
-    said: std::cell::Cell<u64>,
-    _dir: tempfile::TempDir,
+/// A hall in which somebody talks.
+struct Talk {
+    hall: Hall,
+    said: Cell<u64>,
 }
 
-impl Hall {
-    #[allow(clippy::disallowed_methods)] // its tasks end with the LocalSet
-    async fn open(subscribers: u64, tls: bool) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let clock = Clock::system();
-        let (node, outcomes) =
-            Node::open(settings(dir.path()), clock.clone()).expect("a new store");
-        let stop = CancellationToken::new();
-        node.rooms.accepting(clock.now()).expect("an empty store");
-        let rooms = Arc::clone(&node.rooms);
-        let driver = livegate::rooms::driver::run(rooms, outcomes, clock, stop.clone());
-        tokio::task::spawn_local(driver);
-        let handle = Handle::<Null>::new(ShardId(0), &node.dispatch);
-        let parts = node.shard_parts(handle.clone());
-        tokio::task::spawn_local(livegate::shard::run(parts, stop.clone()));
-        let hall = Self {
-            node,
-            stop,
-            taken: Arc::default(),
-            said: 0.into(),
-            _dir: dir,
-        };
-        for n in 0..subscribers {
-            handle.adopt(hall.subscriber(n, tls));
-            // Not all in one turn of the shard: it has heartbeats to look at.
-            if n % 100 == 0 {
-                hall.wait_online(n + 1).await;
-            }
-        }
-        hall.wait_online(subscribers).await;
-        // What their entering gave to tell is told.
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        hall
-    }
-
-    /// Who has logged in and asked to enter; the first one makes the room.
-    fn subscriber(&self, n: u64, tls: bool) -> Adopted<Null> {
-        let room_id = ROOM.to_owned();
-        let mut asks = Vec::new();
-        if n == 0 {
-            asks.push(Body::CreateRoom(CreateRoomRequest {
-                room_id: room_id.clone(),
-                ..CreateRoomRequest::default()
-            }));
-        }
-        asks.push(Body::EnterRoom(EnterRoomRequest {
-            room_id,
-            profile: None,
-        }));
-        let mut plain = Vec::new();
-        for (request_id, body) in (2..).zip(asks) {
-            let body = Some(body);
-            codec::append(&ClientFrame { request_id, body }, &mut plain);
-        }
-        Adopted {
-            io: Parts {
-                carrier: Null(Arc::clone(&self.taken)),
-                layer: match tls {
-                    true => Layer::Tls(Box::new(tls_pair::connected().1)),
-                    false => Layer::Plain,
-                },
-                pending: Vec::new(),
-                plain,
-            },
-            login: LoggedIn {
-                key: UserKey {
-                    app: APP,
-                    user: UserId::new(&format!("user-{n}")).expect("an id"),
-                },
-                platform: Platform::Linux,
-                profile: Arc::new(Profile::default()),
-                sig_expires: self.node.clock.now().unix + Duration::from_secs(86_400),
-                privileges: None,
-            },
-            request_id: 1,
-            peer: ([127, 0, 0, 1], 9).into(),
-            transport: Transport::Tls,
-            permit: Box::new(()),
-        }
-    }
-
-    async fn wait_online(&self, subscribers: u64) {
-        let room = self.room();
-        let online = || self.node.rooms.get(&room).map_or(0, |room| room.online());
-        while u64::from(online()) < subscribers {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-
+impl Talk {
     /// Says `batch` messages at once, `rounds` times, each when all before it
     /// are delivered.
     async fn talk(&self, rounds: u64, batch: u64) {
@@ -205,12 +96,16 @@ impl Hall {
             for _ in 0..batch {
                 let text = "x".repeat(TEXT);
                 let push = PushToRoom {
-                    room: self.room(),
+                    room: self.hall.room(),
                     from: None,
                     priority: Priority::Normal,
                     content: Content::Text(Text { text }),
                 };
-                let pushed = self.node.actions.push_to_room(push, self.node.clock.now());
+                let pushed = self
+                    .hall
+                    .node
+                    .actions
+                    .push_to_room(push, self.hall.node.clock.now());
                 pushed.expect("the shard keeps up");
             }
             self.said.set(self.said.get() + batch);
@@ -221,14 +116,9 @@ impl Hall {
         }
     }
 
-    fn room(&self) -> RoomKey {
-        let room = RoomId::new(ROOM).expect("an id");
-        RoomKey { app: APP, room }
-    }
-
     /// What was said and what the shard has counted by now.
     fn seen(&self) -> Seen {
-        let page = self.node.metrics.render();
+        let page = self.hall.node.metrics.render();
         let figure = |name: &str| {
             let values = page.lines().filter_map(|line| line.split_once(' '));
             let mut values = values.filter(|(found, _)| *found == name);
@@ -240,7 +130,7 @@ impl Hall {
             sweeps: figure("livegate_shard_sweeps_total"),
             seconds: figure("livegate_shard_sweep_seconds_sum"),
             writes: figure("livegate_shard_sweep_subscribers_sum"),
-            bytes: self.taken.load(Ordering::Relaxed) as f64,
+            bytes: self.hall.taken.load(Ordering::Relaxed) as f64,
         }
     }
 }
@@ -264,55 +154,4 @@ impl Seen {
             bytes: self.bytes - before.bytes,
         }
     }
-}
-
-fn settings(dir: &std::path::Path) -> NodeSettings {
-    let auth = AuthConfig {
-        apps: vec![AppConfig::development()],
-        ..AuthConfig::default()
-    };
-    NodeSettings {
-        engine: EngineConfig {
-            dir: dir.to_owned(),
-            ..EngineConfig::default()
-        },
-        rooms: RoomsConfig::default(),
-        session: SessionConfig::default(),
-        shard: ShardConfig {
-            threads: 1,
-            ..ShardConfig::default()
-        },
-        keys: KeyRing::open(&auth, dir).expect("the development app's keys"),
-        policies: std::collections::HashMap::default(),
-    }
-}
-
-/// Takes every byte and counts it; nothing ever comes.
-struct Null(Arc<AtomicU64>);
-
-impl Carrier for Null {
-    type Detached = Self;
-
-    fn detach(self) -> io::Result<Self> {
-        Ok(self)
-    }
-
-    fn attach(detached: Self) -> io::Result<Self> {
-        Ok(detached)
-    }
-
-    fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
-        Poll::Pending
-    }
-
-    fn try_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
-        self.0.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        Ok(bytes.len())
-    }
-
-    fn poll_writable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn close(&mut self) {}
 }

@@ -26,6 +26,7 @@ mod adopting;
 pub mod carrier;
 mod closing;
 mod connection;
+mod footprint;
 pub mod frames;
 mod handle;
 pub mod io;
@@ -43,6 +44,7 @@ pub mod tls;
 pub mod window;
 mod writing;
 
+pub use footprint::footprint;
 pub use handle::{Handle, Shards};
 pub use run::run;
 pub use state::Parts;

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::chaos::ChaosArgs;
+use crate::compare::{CompareArgs, LimitArgs, UnderArgs};
 use crate::identity::{DEV_APP, DEV_KEY};
 
 /// The limits held.
@@ -38,6 +39,17 @@ enum Command {
     Run(Box<RunArgs>),
     /// Kills hosts and gateways and checks what viewers and the backend are told.
     Chaos(ChaosArgs),
+    /// Plays one fan-out against livegate, peers and the bare loop in turn.
+    Compare(CompareArgs),
+    /// A process of subscribers; `compare` starts it.
+    #[command(hide = true)]
+    Worker,
+    /// The bare loop; `compare` starts it.
+    #[command(hide = true)]
+    LimitServer(LimitArgs),
+    /// Turns into another program, held to some cores; `compare` starts it.
+    #[command(hide = true)]
+    Under(UnderArgs),
 }
 
 /// Arguments of `run`.
@@ -118,6 +130,10 @@ pub(crate) fn main() -> ExitCode {
     let done = match cli.command {
         Command::Run(args) => crate::run::main(&args),
         Command::Chaos(args) => crate::chaos::main(&args),
+        Command::Compare(args) => crate::compare::main(&args),
+        Command::Worker => crate::compare::worker().map_err(Failure::Broken),
+        Command::LimitServer(args) => crate::compare::limit_server(&args).map_err(Failure::Broken),
+        Command::Under(args) => crate::compare::under(&args).map_err(Failure::Broken),
     };
     ExitCode::from(match done {
         Ok(true) => HELD,

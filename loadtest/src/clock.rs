@@ -51,6 +51,12 @@ impl Clock {
     }
 }
 
+/// Microseconds of the machine's monotonic clock: the same in all processes.
+pub(crate) fn monotonic() -> Micros {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    micros(Duration::try_from(now).unwrap_or_default())
+}
+
 /// A duration in whole microseconds.
 pub(crate) fn micros(duration: Duration) -> Micros {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)

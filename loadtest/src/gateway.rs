@@ -239,7 +239,10 @@ pub(crate) fn signal(pid: Option<u32>, what: Signal) -> Result<()> {
 }
 
 /// A loopback address whose port is free for TCP and UDP.
-fn free_port(dice: &mut Dice) -> Result<SocketAddr> {
+///
+/// # Errors
+/// When 200 ports in a row are taken.
+pub(crate) fn free_port(dice: &mut Dice) -> Result<SocketAddr> {
     for _ in 0..200 {
         let port = u16::try_from(dice.within(PORTS)).unwrap_or(u16::MAX);
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));

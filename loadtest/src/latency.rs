@@ -30,6 +30,23 @@ impl Latency {
         self.0.saturating_record(us);
     }
 
+    /// Counts `count` of `us`.
+    pub(crate) fn record_many(&mut self, us: Micros, count: u64) {
+        self.0.saturating_record_n(us, count);
+    }
+
+    /// What was counted: each value, rounded as the histogram does, and how
+    /// often.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (Micros, u64)> {
+        let recorded = self.0.iter_recorded();
+        recorded.map(|step| (step.value_iterated_to(), step.count_at_value()))
+    }
+
+    /// The value that a share of `quantile` does not exceed.
+    pub(crate) fn at(&self, quantile: f64) -> Micros {
+        self.0.value_at_quantile(quantile)
+    }
+
     /// Adds what another one counted.
     pub(crate) fn merge(&mut self, other: &Self) {
         let added = self.0.add(&other.0);

@@ -70,6 +70,11 @@ pub(crate) fn allow_files(connections: u64) -> Result<(), TooFewFiles> {
     Ok(())
 }
 
+/// Files that this process may open once its soft limit is raised.
+pub(crate) fn files() -> u64 {
+    getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
+}
+
 /// What a process has used so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) struct Usage {
@@ -108,6 +113,25 @@ fn parse(status: &str, stat: &str) -> Option<Usage> {
         user: ticks()?,
         system: ticks()?,
     })
+}
+
+/// Holds this thread, and all that it starts from here on, to `cpus`; none: to
+/// nothing.
+///
+/// # Errors
+/// When the machine has none of them.
+pub(crate) fn pin(cpus: &[usize]) -> anyhow::Result<()> {
+    use rustix::thread::{CpuSet, sched_setaffinity};
+    if cpus.is_empty() {
+        return Ok(());
+    }
+    let mut set = CpuSet::new();
+    for cpu in cpus {
+        anyhow::ensure!(*cpu < CpuSet::MAX_CPU, "no CPU has number {cpu}");
+        set.set(*cpu);
+    }
+    sched_setaffinity(None, &set)
+        .map_err(|error| anyhow::anyhow!("holding a process to CPUs {cpus:?}: {error}"))
 }
 
 /// Bytes that the kernel holds for sending on TCP connections from `port`, the

@@ -2,7 +2,8 @@
 //!
 //! `run` plays a plan against a gateway and says whether the plan's limits
 //! held; `chaos` kills hosts and gateways and checks what viewers and the
-//! backend were told. Exit status: 0 held, 1 did not hold, 64 bad arguments,
+//! backend were told; `compare` plays one fan-out against livegate, peers and
+//! the bare loop in turn. Exit status: 0 held, 1 did not hold, 64 bad arguments,
 //! 78 a plan that is wrong or more than the machine can do.
 //!
 //! How a run is built: [`run`] coordinates, [`worker`]s drive clients in
@@ -16,6 +17,7 @@ mod chaos;
 mod cli;
 mod client;
 mod clock;
+mod compare;
 mod dice;
 #[cfg(test)]
 mod faulty;

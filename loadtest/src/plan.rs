@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::check::{Wrong, need};
 pub(crate) use self::limits::Limits;
-pub(crate) use self::read::read;
+pub(crate) use self::read::{PlanError, read, read_as};
 use crate::site::QUIC_PER_ADDRESS;
 
 /// One run of the load generator.

@@ -13,7 +13,7 @@ use crate::latency::Latency;
 use crate::plan::Plan;
 use crate::tally::Tally;
 
-pub(crate) use self::table::{checks, render};
+pub(crate) use self::table::{checks, number, render, right, table};
 
 /// A run, for people and programs.
 #[derive(Debug, Serialize)]
@@ -112,7 +112,7 @@ pub(crate) struct Callbacks {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Check {
     /// What is judged.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// The limit, with its sense.
     pub(crate) limit: String,
     /// What was seen.
@@ -123,20 +123,20 @@ pub(crate) struct Check {
 
 impl Check {
     /// Holds while `seen` is not above `limit`.
-    pub(crate) fn at_most(name: &'static str, limit: f64, seen: f64) -> Self {
+    pub(crate) fn at_most(name: impl Into<String>, limit: f64, seen: f64) -> Self {
         Self {
-            name,
-            limit: format!("<= {}", table::number(limit)),
+            name: name.into(),
+            limit: format!("<= {}", number(limit)),
             seen,
             held: seen <= limit,
         }
     }
 
     /// Holds while `seen` is not below `limit`.
-    pub(crate) fn at_least(name: &'static str, limit: f64, seen: f64) -> Self {
+    pub(crate) fn at_least(name: impl Into<String>, limit: f64, seen: f64) -> Self {
         Self {
-            name,
-            limit: format!(">= {}", table::number(limit)),
+            name: name.into(),
+            limit: format!(">= {}", number(limit)),
             seen,
             held: seen >= limit,
         }

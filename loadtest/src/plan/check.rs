@@ -7,7 +7,7 @@ use super::{From, Plan};
 use crate::payload;
 
 /// The key that is wrong, dotted, and what is wrong with it.
-pub(super) type Wrong = (&'static str, String);
+pub(crate) type Wrong = (&'static str, String);
 
 /// Most clients of a plan: far beyond one machine, small enough for `u32` sums.
 const MAX_CLIENTS: u64 = 1_000_000;
@@ -29,7 +29,8 @@ pub(super) fn check(plan: &Plan) -> Result<(), Wrong> {
     gateway(plan)
 }
 
-fn need(holds: bool, key: &'static str, what: &str) -> Result<(), Wrong> {
+/// `what` is wrong with `key` unless it `holds`.
+pub(crate) fn need(holds: bool, key: &'static str, what: &str) -> Result<(), Wrong> {
     if holds {
         Ok(())
     } else {

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
+use super::check::Wrong;
 use super::{Plan, check};
 
 /// Most bytes of a plan.
@@ -40,6 +42,17 @@ impl std::error::Error for PlanError {}
 /// [`PlanError`] when the file cannot be read, is no TOML, has a key that no
 /// plan has, or asks for what cannot be done.
 pub(crate) fn read(file: &Path) -> Result<Plan, PlanError> {
+    read_as(file, check::check)
+}
+
+/// Reads a plan of any kind and holds it against `check`.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_as<T: DeserializeOwned>(
+    file: &Path,
+    check: impl Fn(&T) -> Result<(), Wrong>,
+) -> Result<T, PlanError> {
     let unreadable = |what: String| PlanError {
         file: file.to_owned(),
         line: None,
@@ -53,11 +66,15 @@ pub(crate) fn read(file: &Path) -> Result<Plan, PlanError> {
         return Err(unreadable(format!("{size} bytes are no plan")));
     }
     let text = std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?;
-    parse(file, &text)
+    parse_as(file, &text, check)
 }
 
-/// The part of [`read`] behind the disk.
-pub(super) fn parse(file: &Path, text: &str) -> Result<Plan, PlanError> {
+/// The part of [`read_as`] behind the disk.
+pub(crate) fn parse_as<T: DeserializeOwned>(
+    file: &Path,
+    text: &str,
+    check: impl Fn(&T) -> Result<(), Wrong>,
+) -> Result<T, PlanError> {
     let fail = |line, key: String, what: String| PlanError {
         file: file.to_owned(),
         line,
@@ -66,14 +83,13 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Plan, PlanError> {
     };
     let from = toml::Deserializer::parse(text)
         .map_err(|error| fail(line_of(text, &error), String::new(), error.message().into()))?;
-    let plan: Plan = serde_path_to_error::deserialize(from).map_err(|error| {
+    let plan: T = serde_path_to_error::deserialize(from).map_err(|error| {
         let key = error.path().to_string();
         let inner = error.into_inner();
         let key = if key == "." { String::new() } else { key };
         fail(line_of(text, &inner), key, with_nearest(inner.message()))
     })?;
-    check::check(&plan)
-        .map_err(|(key, what)| fail(line_of_key(text, key), key.to_owned(), what))?;
+    check(&plan).map_err(|(key, what)| fail(line_of_key(text, key), key.to_owned(), what))?;
     Ok(plan)
 }
 
@@ -147,6 +163,10 @@ mod tests {
 
     use super::*;
 
+    fn parse(file: &Path, text: &str) -> Result<Plan, PlanError> {
+        parse_as(file, text, check::check)
+    }
+
     fn refused(text: &str) -> String {
         parse(Path::new("p.toml"), text).unwrap_err().to_string()
     }
@@ -218,10 +238,9 @@ mod tests {
 
     #[test]
     fn every_plan_that_comes_with_livegate_is_runnable() {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
         let mut seen = 0;
-        for entry in std::fs::read_dir(dir).unwrap() {
-            let plan = read(&entry.unwrap().path()).unwrap_or_else(|error| panic!("{error}"));
+        for file in plans() {
+            let plan = read(&file).unwrap_or_else(|error| panic!("{error}"));
             assert!(!plan.about.is_empty());
             seen += 1;
         }
@@ -230,11 +249,19 @@ mod tests {
 
     #[test]
     fn a_plan_survives_being_printed() {
-        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
-        for entry in std::fs::read_dir(dir).unwrap() {
-            let plan = read(&entry.unwrap().path()).unwrap();
+        for file in plans() {
+            let plan = read(&file).unwrap();
             let text = toml::to_string(&plan).unwrap();
             assert_eq!(parse(Path::new("p.toml"), &text).unwrap(), plan);
         }
+    }
+
+    /// The plans of `run`; those of other commands lie in directories below.
+    fn plans() -> impl Iterator<Item = PathBuf> {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
+        let files = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        files.filter(|file| file.is_file())
     }
 }

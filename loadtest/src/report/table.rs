@@ -36,14 +36,16 @@ pub(crate) fn render(report: &Report) -> String {
     text
 }
 
-fn table(header: &[&str]) -> Table {
+/// A table with `header`.
+pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY);
     table.set_header(header.iter().map(Cell::new));
     table
 }
 
-fn right(text: impl ToString) -> Cell {
+/// A cell whose text stands on the right.
+pub(crate) fn right(text: impl ToString) -> Cell {
     Cell::new(text.to_string()).set_alignment(CellAlignment::Right)
 }
 
@@ -183,7 +185,7 @@ pub(crate) fn checks(checks: &[Check]) -> Option<Table> {
     let mut table = table(&["limit", "", "seen", ""]);
     for check in checks {
         table.add_row([
-            Cell::new(check.name),
+            Cell::new(&check.name),
             right(&check.limit),
             right(number(check.seen)),
             Cell::new(if check.held { "held" } else { "NOT HELD" }),
@@ -193,7 +195,7 @@ pub(crate) fn checks(checks: &[Check]) -> Option<Table> {
 }
 
 /// A number with as many digits as mean something.
-pub(super) fn number(n: f64) -> String {
+pub(crate) fn number(n: f64) -> String {
     if n.fract() == 0.0 && n.abs() < 1e15 {
         return format!("{n:.0}");
     }

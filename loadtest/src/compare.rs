@@ -113,6 +113,7 @@ async fn play(args: &CompareArgs, plan: &Plan) -> Result<bool> {
     let clock = Clock::start();
     let began_ms = clock.unix_ms();
     let mut dice = Dice::new(began_ms);
+    let cores = machine::cores();
     machine::pin(&plan.worker_cpus)?;
     let gateway = binary(args.gateway.as_deref())?;
     let mut blocks = Vec::new();
@@ -136,7 +137,7 @@ async fn play(args: &CompareArgs, plan: &Plan) -> Result<bool> {
         }
     }
     let name = args.plan.file_stem().unwrap_or_default().to_string_lossy();
-    let report = Report::new(&name, plan.clone(), began_ms, blocks);
+    let report = Report::new(cores, &name, plan.clone(), began_ms, blocks);
     let default = || PathBuf::from(format!("loadtest-out/{name}-{}", began_ms / 1_000));
     let files = page::write(&report, &args.out.clone().unwrap_or_else(default))?;
     answer(table::render(&report))?;

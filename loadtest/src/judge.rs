@@ -190,6 +190,12 @@ fn latencies(plan: &Plan, figures: &Figures, checks: &mut Vec<Check>) {
         limits.last_p99_ms,
         last.map(|l| l.p99_ms),
     ));
+    let entering = figures.tally.entering.summary();
+    checks.extend(of(
+        "entering p99, ms",
+        limits.enter_p99_ms,
+        entering.map(|l| l.p99_ms),
+    ));
     let disturbed = figures.tally.disturbed.summary();
     let ratio = disturbed
         .zip(all)

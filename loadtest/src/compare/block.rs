@@ -51,6 +51,10 @@ pub(super) struct Figures {
     pub(super) cpu_per_delivery_us: Option<f64>,
     /// Server CPU while steady, percent of one core.
     pub(super) cpu_percent: f64,
+    /// Time that threads of the server were ready and had no core, percent of
+    /// the steady phase: what others took of its cores, and its own threads of
+    /// each other.
+    pub(super) waited_percent: f64,
     /// Server CPU for one client to come in, microseconds.
     pub(super) cpu_per_connect_us: f64,
     /// Growth of the server's memory by one subscriber, KiB.
@@ -224,6 +228,8 @@ impl Run {
             user_percent: 100.0 * ratio(user, user + system).unwrap_or_default(),
             cpu_per_delivery_us: ratio(cpu_us, all.deliveries),
             cpu_percent: 100.0 * ratio(cpu_us, lasted).unwrap_or_default(),
+            waited_percent: 100.0
+                * ratio(last.waited_us - first.waited_us, lasted).unwrap_or_default(),
             cpu_per_connect_us: ratio(came_in, subscribers).unwrap_or_default(),
             rss_per_connection_kib: ratio(grown, subscribers).unwrap_or_default(),
             switches: (

@@ -312,7 +312,7 @@ mod tests {
             played(Target::Livegate, 0, 2.0),
             played(Target::Limit, 0, 1.0),
         ];
-        let report = Report::new("a<b", plan(Judge::Median, 1.25), 0, blocks);
+        let report = Report::new(4, "a<b", plan(Judge::Median, 1.25), 0, blocks);
         let page = page(&report);
         for outside in [
             "http:", "https:", "src=", "href=", "url(", "@import", "a<b", "NaN",
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn both_files_carry_the_name_even_with_a_point_in_it() {
         let dir = tempfile::tempdir().unwrap();
-        let report = Report::new("p", plan(Judge::Median, 1.25), 0, Vec::new());
+        let report = Report::new(4, "p", plan(Judge::Median, 1.25), 0, Vec::new());
         write(&report, &dir.path().join("out/v1.2")).unwrap();
         for name in ["out/v1.2.json", "out/v1.2.html"] {
             assert!(dir.path().join(name).is_file(), "{name}");

@@ -10,10 +10,11 @@ use crate::report::{checks, number, right, table};
 type Row = (&'static str, fn(&Medians) -> Option<Interval>, usize);
 
 /// The rows of the table of medians.
-pub(super) const ROWS: [Row; 13] = [
+pub(super) const ROWS: [Row; 14] = [
     ("CPU per delivery, us", |m| m.cpu_per_delivery_us, 3),
     ("CPU, % of a core", |m| m.cpu_percent, 1),
     ("of it in user mode, %", |m| m.user_percent, 0),
+    ("ready without a core, %", |m| m.waited_percent, 1),
     ("deliveries/s", |m| m.per_second, 0),
     ("deliveries per write", |m| m.batch, 2),
     ("deliveries per read", |m| m.per_read, 2),
@@ -136,7 +137,7 @@ mod tests {
             played(Target::Livegate, 0, 2.0),
             played(Target::Limit, 0, 1.0),
         ];
-        let report = Report::new("p", plan(Judge::Median, 1.25), 0, blocks);
+        let report = Report::new(4, "p", plan(Judge::Median, 1.25), 0, blocks);
         let text = render(&report);
         for part in [
             "livegate / limit",

@@ -5,7 +5,6 @@ use serde::Serialize;
 use super::block::Figures;
 use super::bootstrap::{Interval, interval};
 use super::plan::{Figure, Judge, Plan, Ratio, Target};
-use crate::machine;
 use crate::report::Check;
 
 /// A comparison, for people and programs.
@@ -44,6 +43,8 @@ pub(super) struct Medians {
     pub(super) cpu_percent: Option<Interval>,
     /// Part of it in user mode, percent.
     pub(super) user_percent: Option<Interval>,
+    /// Time that threads of the server were ready and had no core, percent.
+    pub(super) waited_percent: Option<Interval>,
     /// Deliveries a second.
     pub(super) per_second: Option<Interval>,
     /// Deliveries of one write.
@@ -86,15 +87,21 @@ pub(super) struct Compared {
 }
 
 impl Report {
-    /// What `blocks` of `plan` come to.
-    pub(super) fn new(name: &str, plan: Plan, began_ms: u64, blocks: Vec<Figures>) -> Self {
+    /// What `blocks` of `plan`, played on `cores`, come to.
+    pub(super) fn new(
+        cores: usize,
+        name: &str,
+        plan: Plan,
+        began_ms: u64,
+        blocks: Vec<Figures>,
+    ) -> Self {
         let targets = medians(&plan, &blocks);
         let ratios = ratios(&plan, &blocks);
         let checks = checks(&plan, &targets, &blocks);
         Self {
             name: name.to_owned(),
             began_ms,
-            cores: machine::cores(),
+            cores,
             release: !cfg!(debug_assertions),
             held: checks.iter().all(|check| check.held),
             plan,
@@ -129,6 +136,7 @@ fn medians(plan: &Plan, blocks: &[Figures]) -> Vec<Medians> {
             cpu_per_delivery_us: over(&|f| f.cpu_per_delivery_us),
             cpu_percent: over(&|f| Some(f.cpu_percent)),
             user_percent: over(&|f| Some(f.user_percent)),
+            waited_percent: over(&|f| Some(f.waited_percent)),
             per_second: over(&|f| Some(f.deliveries as f64 / seconds)),
             batch: over(&|f| f.batch),
             per_read: over(&|f| f.per_read),
@@ -286,6 +294,7 @@ pub(super) mod tests {
             user_percent: 20.0,
             cpu_per_delivery_us: Some(cpu),
             cpu_percent: 40.0,
+            waited_percent: 0.0,
             cpu_per_connect_us: 300.0,
             rss_per_connection_kib: 5.0,
             switches: (10.0, 1.0),
@@ -325,7 +334,7 @@ pub(super) mod tests {
             blocks.push(played(Target::Livegate, block, *of));
             blocks.push(played(Target::Limit, block, *by));
         }
-        Report::new("test", plan, 0, blocks)
+        Report::new(4, "test", plan, 0, blocks)
     }
 
     #[test]
@@ -355,7 +364,7 @@ pub(super) mod tests {
             for block in blocks.iter_mut().filter(|block| block.target == target) {
                 block.lost = 1;
             }
-            Report::new("test", plan(Judge::Median, 1.25), 0, blocks).held
+            Report::new(4, "test", plan(Judge::Median, 1.25), 0, blocks).held
         };
         assert!(!loses(Target::Livegate));
         assert!(loses(Target::Limit));
@@ -372,6 +381,6 @@ pub(super) mod tests {
         };
         let mut blocks = vec![played(Target::Livegate, 0, 1.0)];
         blocks[0].latency = Spread::default();
-        assert!(!Report::new("test", plan, 0, blocks).held);
+        assert!(!Report::new(4, "test", plan, 0, blocks).held);
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Look {
     pub(super) user_us: u64,
     /// CPU time in the kernel, microseconds, to 10 ms.
     pub(super) system_us: u64,
+    /// Time that threads were ready to run and had no core, microseconds.
+    pub(super) waited_us: u64,
     /// Resident memory, KiB.
     pub(super) rss_kib: u64,
     /// Context switches that the process asked for.
@@ -50,7 +52,9 @@ pub(super) fn look(pid: u32) -> Result<Look> {
     };
     let mut ran_ns = 0;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
-        ran_ns += ran(&task.path()).unwrap_or(0);
+        let (ran, waited_ns) = ran(&task.path()).unwrap_or_default();
+        ran_ns += ran;
+        look.waited_us += waited_ns / 1_000;
         let (voluntary, involuntary) = switches(&task.path()).unwrap_or_default();
         look.voluntary += voluntary;
         look.involuntary += involuntary;
@@ -69,10 +73,11 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Nanoseconds that a thread ran.
-fn ran(task: &Path) -> Option<u64> {
+/// Nanoseconds that a thread ran, and that it was ready to run and did not.
+fn ran(task: &Path) -> Option<(u64, u64)> {
     let text = std::fs::read_to_string(task.join("schedstat")).ok()?;
-    text.split_ascii_whitespace().next()?.parse().ok()
+    let mut fields = text.split_ascii_whitespace();
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
 fn switches(task: &Path) -> Option<(u64, u64)> {

@@ -32,6 +32,8 @@ pub(crate) struct Limits {
     pub(crate) p99_ms: Option<f64>,
     /// Latency of each message's last delivery, 99th percentile, ms.
     pub(crate) last_p99_ms: Option<f64>,
+    /// From dialing to being in the room, 99th percentile, ms.
+    pub(crate) enter_p99_ms: Option<f64>,
     /// p99 while a reader is stopped, divided by p99 while none is.
     pub(crate) disturbed_p99_ratio: Option<f64>,
     /// Every stopped reader is closed by the gateway, and nobody else.
@@ -66,6 +68,7 @@ impl Default for Limits {
             p50_ms: None,
             p99_ms: None,
             last_p99_ms: None,
+            enter_p99_ms: None,
             disturbed_p99_ratio: None,
             slow_closed: true,
             hostile_open: 0,

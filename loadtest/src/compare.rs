@@ -16,6 +16,7 @@ mod plot;
 mod publisher;
 mod server;
 mod spread;
+mod storm;
 mod table;
 mod track;
 mod under;

@@ -13,6 +13,7 @@ use super::plan::{Plan, Target};
 use super::publisher::{Publisher, Said};
 use super::server::Server;
 use super::spread::Spread;
+use super::storm::{self, Back};
 use super::track::Seen;
 use super::watch::{self, Look, Watched};
 use super::wire;
@@ -23,7 +24,7 @@ use crate::machine;
 
 /// From the last client's coming in to the first message: what coming in left
 /// behind is done by then.
-const SETTLE: Duration = Duration::from_millis(700);
+pub(super) const SETTLE: Duration = Duration::from_millis(700);
 
 /// From the orders to the beginning of what they are about.
 const COUNTDOWN: Duration = Duration::from_millis(100);
@@ -77,6 +78,8 @@ pub(super) struct Figures {
     pub(super) stalled: u32,
     /// Connections that broke, by reason.
     pub(super) errors: Vec<(String, u64)>,
+    /// What came of a restart, if the plan has one.
+    pub(super) back: Option<Back>,
     /// Latency of deliveries.
     pub(super) latency: Spread,
     /// Latency of each message's last delivery.
@@ -92,7 +95,8 @@ impl Figures {
     pub(super) fn faults(&self) -> u64 {
         let broken: u64 = self.errors.iter().map(|(_, n)| n).sum();
         let stalled = u64::from(self.stalled);
-        self.lost + self.disordered + self.corrupt + self.refused + broken + stalled
+        let again = self.back.as_ref().map_or(0, |back| back.second_wave);
+        self.lost + self.disordered + self.corrupt + self.refused + broken + stalled + again
     }
 }
 
@@ -108,8 +112,11 @@ pub(super) async fn play(
     batch: f64,
     dice: &mut Dice,
 ) -> Result<Figures> {
-    let server = Server::start(target, plan, gateway, batch, dice).await?;
-    let run = run(plan, target, &server).await;
+    let mut server = Server::start(target, plan, gateway, batch, dice).await?;
+    let run = match plan.restart {
+        true => storm::run(plan, target, &mut server).await,
+        false => run(plan, target, &server).await,
+    };
     let mut run = run.with_context(|| format!("{target} said last:\n{}", server.log_tail()))?;
     server.stop().await?;
     if target.is_limit() {
@@ -119,13 +126,22 @@ pub(super) async fn play(
 }
 
 /// What was brought home.
-struct Run {
-    subscribers: u32,
-    before: Look,
-    inside: Look,
-    watched: Watched,
-    said: Said,
-    seen: Vec<Seen>,
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    /// Subscribers that came in.
+    pub(super) subscribers: u32,
+    /// The server before the first of them.
+    pub(super) before: Look,
+    /// The server after the last of them.
+    pub(super) inside: Look,
+    /// The server while steady.
+    pub(super) watched: Watched,
+    /// What the publisher did.
+    pub(super) said: Said,
+    /// What the subscribers saw.
+    pub(super) seen: Vec<Seen>,
+    /// When subscribers were back after a restart.
+    pub(super) back: Option<Back>,
 }
 
 async fn run(plan: &Plan, target: Target, server: &Server) -> Result<Run> {
@@ -135,8 +151,7 @@ async fn run(plan: &Plan, target: Target, server: &Server) -> Result<Run> {
     let publisher = Publisher::enter(plan, &*wire, &dialer).await?;
     let before = watch::look(server.pid)?;
     let mut crew = Crew::start(&orders(plan, target, server)).await?;
-    let within = Duration::from_secs(60 + u64::from(plan.subscribers) / 100);
-    let subscribers = crew.all_in(plan.subscribers, within).await?;
+    let subscribers = crew.all_in(plan.subscribers, coming_in(plan)).await?;
     ensure!(subscribers > 0, "no subscriber came in");
     sleep(SETTLE).await;
     let inside = watch::look(server.pid)?;
@@ -157,14 +172,20 @@ async fn run(plan: &Plan, target: Target, server: &Server) -> Result<Run> {
         watched,
         said,
         seen,
+        back: None,
     })
+}
+
+/// Most time for all subscribers to come in.
+pub(super) fn coming_in(plan: &Plan) -> Duration {
+    Duration::from_secs(60 + u64::from(plan.subscribers) / 100)
 }
 
 /// The room or topic of all targets.
 const ROOM: &str = "room";
 
 /// Worker k of n has every n-th subscriber.
-fn orders(plan: &Plan, target: Target, server: &Server) -> Vec<Orders> {
+pub(super) fn orders(plan: &Plan, target: Target, server: &Server) -> Vec<Orders> {
     let step = workers(plan);
     let of = |first| Orders {
         target,
@@ -176,6 +197,7 @@ fn orders(plan: &Plan, target: Target, server: &Server) -> Vec<Orders> {
         subscribers: (plan.subscribers - first).div_ceil(step),
         cpus: plan.worker_cpus.clone(),
         post_quantum: plan.post_quantum,
+        comes_back: plan.restart,
         heartbeat_ms: u64::try_from(plan.heartbeat.as_millis()).unwrap_or(u64::MAX),
     };
     (0..step).map(of).collect()
@@ -217,6 +239,7 @@ impl Run {
         let grown = self.inside.rss_kib.saturating_sub(self.before.rss_kib);
         let came_in = self.inside.ran_us - self.before.ran_us;
         let subscribers = u64::from(self.subscribers);
+        let back = self.back.clone().map(|back| back.with(&all, subscribers));
         Figures {
             target,
             block,
@@ -244,6 +267,7 @@ impl Run {
             refused: self.said.refused,
             stalled: self.said.stalled,
             errors: all.errors.into_iter().collect(),
+            back,
             latency: all.latency,
             last: self.said.last,
             bins: all.bins,
@@ -270,6 +294,8 @@ fn add(sum: &mut Seen, seen: &Seen) {
     sum.duplicates += seen.duplicates;
     sum.late += seen.late;
     sum.corrupt += seen.corrupt;
+    sum.drops += seen.drops;
+    sum.tries += seen.tries;
     sum.latency.merge(&seen.latency);
     sum.bins.resize(sum.bins.len().max(seen.bins.len()), 0);
     for (sum, n) in sum.bins.iter_mut().zip(&seen.bins) {

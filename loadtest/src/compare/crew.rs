@@ -99,7 +99,8 @@ impl Crew {
         })?
     }
 
-    fn standing(&self) -> (u32, u32) {
+    /// Subscribers that are in, and that never will be.
+    pub(super) fn standing(&self) -> (u32, u32) {
         let state = self.state.lock();
         let of = |each: fn(&(u32, u32)) -> u32| state.standing.iter().map(each).sum();
         (of(|s| s.0), of(|s| s.1))

@@ -123,6 +123,9 @@ pub(crate) struct Plan {
     pub(crate) livegate: String,
     /// The same for the target `livegate-other`: one setting against another.
     pub(crate) other: String,
+    /// Nothing is said; the server is killed, started again, and its subscribers
+    /// come back, each when its own dice say.
+    pub(crate) restart: bool,
     /// Whether clients offer the hybrid key exchange X25519MLKEM768 before
     /// X25519.
     pub(crate) post_quantum: bool,
@@ -155,6 +158,7 @@ impl Default for Plan {
             worker_cpus: Vec::new(),
             livegate: String::new(),
             other: String::new(),
+            restart: false,
             post_quantum: false,
             limit_batch: None,
             limits: Limits::default(),
@@ -178,6 +182,9 @@ pub(crate) struct Limits {
     pub(crate) cpu_percent: Option<f64>,
     /// Server CPU for one client to come in, microseconds.
     pub(crate) cpu_per_connect_us: Option<f64>,
+    /// After a restart: the time until 99 % are back, divided by the CPU time
+    /// that their coming in takes, spread over the server's cores.
+    pub(crate) back_ratio: Option<f64>,
     /// Growth of the server's memory by one subscriber, KiB.
     pub(crate) rss_per_connection_kib: Option<f64>,
     /// Latency of deliveries, 99th percentile, ms.
@@ -194,6 +201,7 @@ impl Default for Limits {
             cpu_per_delivery_us: None,
             cpu_percent: None,
             cpu_per_connect_us: None,
+            back_ratio: None,
             rss_per_connection_kib: None,
             p99_ms: None,
             last_p99_ms: None,
@@ -277,6 +285,8 @@ fn check(plan: &Plan) -> Result<(), Wrong> {
     need(rate, "rate", "0 to 100,000 a second")?;
     let one = plan.in_flight == 0 || plan.rate == 0.0;
     need(one, "rate", "either a rate or in_flight")?;
+    let silent = plan.in_flight == 0 && plan.rate == 0.0;
+    need(!plan.restart || silent, "restart", "nothing may be said")?;
     need(!plan.steady.is_zero(), "steady", "must not be empty")?;
     need(!plan.targets.is_empty(), "targets", "at least one")?;
     need(plan.workers <= 256, "workers", "at most 256")?;

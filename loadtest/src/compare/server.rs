@@ -42,6 +42,8 @@ pub(super) struct Server {
     pub(super) internal: Option<SocketAddr>,
     /// Its process.
     pub(super) pid: u32,
+    command: Vec<OsString>,
+    go_max_procs: Option<usize>,
     child: Child,
     home: TempDir,
 }
@@ -83,30 +85,34 @@ impl Server {
             Target::Mosquitto => site.mosquitto()?,
             Target::Nats => site.nats()?,
         };
-        let log = File::create(home.path().join("log"))?;
-        let mut process = Command::new(std::env::current_exe()?);
-        process
-            .args(under::arguments(&plan.server_cpus, &command))
-            .current_dir(home.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .kill_on_drop(true);
-        if !plan.server_cpus.is_empty() {
-            process.env("GOMAXPROCS", plan.server_cpus.len().to_string());
-        }
-        let child = process
-            .spawn()
+        let cores = plan.server_cpus.len();
+        let go_max_procs = (cores > 0).then_some(cores);
+        let command = under::arguments(&plan.server_cpus, &command);
+        let child = launch(home.path(), &command, go_max_procs)
             .with_context(|| format!("starting {target}"))?;
         let mut server = Self {
             addr,
             internal: target.is_livegate().then_some(internal),
             pid: child.id().context("the process has just begun")?,
+            command,
+            go_max_procs,
             child,
             home,
         };
         server.wait_ready().await.with_context(|| target.name())?;
         Ok(server)
+    }
+
+    /// Kills it without a word and starts it again on the same port and data;
+    /// waits for nothing.
+    ///
+    /// # Errors
+    /// When it cannot be started again.
+    pub(super) async fn restart(&mut self) -> Result<()> {
+        self.child.kill().await?;
+        self.child = launch(self.home.path(), &self.command, self.go_max_procs)?;
+        self.pid = self.child.id().context("the process has just begun")?;
+        Ok(())
     }
 
     /// The certificate that its clients trust.
@@ -156,6 +162,25 @@ impl Server {
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
+}
+
+fn launch(home: &Path, command: &[OsString], go_max_procs: Option<usize>) -> Result<Child> {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(home.join("log"))?;
+    let mut process = Command::new(std::env::current_exe()?);
+    process
+        .args(command)
+        .current_dir(home)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .kill_on_drop(true);
+    if let Some(cores) = go_max_procs {
+        process.env("GOMAXPROCS", cores.to_string());
+    }
+    Ok(process.spawn()?)
 }
 
 /// Where a server is to run.

@@ -10,7 +10,7 @@ use crate::report::{checks, number, right, table};
 type Row = (&'static str, fn(&Medians) -> Option<Interval>, usize);
 
 /// The rows of the table of medians.
-pub(super) const ROWS: [Row; 14] = [
+pub(super) const ROWS: [Row; 16] = [
     ("CPU per delivery, us", |m| m.cpu_per_delivery_us, 3),
     ("CPU, % of a core", |m| m.cpu_percent, 1),
     ("of it in user mode, %", |m| m.user_percent, 0),
@@ -24,6 +24,8 @@ pub(super) const ROWS: [Row; 14] = [
     ("last subscriber p99, ms", |m| m.last_p99_ms, 2),
     ("CPU per connect, us", |m| m.cpu_per_connect_us, 0),
     ("RSS per connection, KiB", |m| m.rss_per_connection_kib, 2),
+    ("99 % back after, ms", |m| m.back_99_ms, 0),
+    ("99 % back / CPU it takes", |m| m.back_ratio, 2),
     ("context switches/s", |m| m.switches, 0),
 ];
 

@@ -40,6 +40,10 @@ pub(super) struct Seen {
     pub(super) latency: Spread,
     /// Deliveries by time since the window began, [`BIN`] each.
     pub(super) bins: Vec<u64>,
+    /// Connections that were in and broke, and whose clients came back.
+    pub(super) drops: u64,
+    /// Attempts to come back that failed.
+    pub(super) tries: u64,
     /// Connections that broke, by reason.
     pub(super) errors: BTreeMap<String, u64>,
 }
@@ -143,6 +147,12 @@ impl Book {
         let head = self.done + u32::try_from(self.open.len()).unwrap_or(u32::MAX);
         self.count(track.0 + 1, head);
         self.advance()
+    }
+
+    /// A subscriber that comes back lost its connection; `inside`: it was in.
+    pub(super) fn dropped(&mut self, inside: bool) {
+        self.seen.drops += u64::from(inside);
+        self.seen.tries += u64::from(!inside);
     }
 
     /// The figures, when `sent` messages were sent and `tracks` are left.

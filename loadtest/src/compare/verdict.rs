@@ -61,6 +61,10 @@ pub(super) struct Medians {
     pub(super) last_p99_ms: Option<Interval>,
     /// Server CPU for one client to come in, microseconds.
     pub(super) cpu_per_connect_us: Option<Interval>,
+    /// From the kill to 99 % back, ms.
+    pub(super) back_99_ms: Option<Interval>,
+    /// That time divided by the CPU time it takes at least.
+    pub(super) back_ratio: Option<Interval>,
     /// Growth of the server's memory by one subscriber, KiB.
     pub(super) rss_per_connection_kib: Option<Interval>,
     /// Context switches of the server a second.
@@ -145,6 +149,8 @@ fn medians(plan: &Plan, blocks: &[Figures]) -> Vec<Medians> {
             last_p50_ms: p(true, false),
             last_p99_ms: p(true, true),
             cpu_per_connect_us: over(&|f| Some(f.cpu_per_connect_us)),
+            back_99_ms: over(&|f| Some(f.back.as_ref()?.back_99_ms)),
+            back_ratio: over(&|f| Some(f.back.as_ref()?.ratio)),
             rss_per_connection_kib: over(&|f| Some(f.rss_per_connection_kib)),
             switches: over(&|f| Some(f.switches.0 + f.switches.1)),
             lost: own().map(|figures| figures.lost).sum(),
@@ -263,6 +269,11 @@ fn own(plan: &Plan, medians: &Medians, blocks: &[Figures], checks: &mut Vec<Chec
             limits.rss_per_connection_kib,
             medians.rss_per_connection_kib,
         ),
+        (
+            "99 % back / CPU it takes",
+            limits.back_ratio,
+            medians.back_ratio,
+        ),
         ("p99, ms", limits.p99_ms, medians.p99_ms),
         ("last p99, ms", limits.last_p99_ms, medians.last_p99_ms),
     ];
@@ -306,6 +317,7 @@ pub(super) mod tests {
             refused: 0,
             stalled: 0,
             errors: Vec::new(),
+            back: None,
             last: latency.clone(),
             latency,
             bins: vec![500, 500],

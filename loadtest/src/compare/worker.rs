@@ -3,7 +3,7 @@
 //!
 //! It ends when its input ends, so that it never outlives who started it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -24,6 +24,7 @@ use super::plan::Target;
 use super::track::{Book, Track};
 use super::wire::{self, Event, Role, Wire};
 use crate::clock::{Micros, monotonic};
+use crate::dice::Dice;
 use crate::machine;
 
 /// Clients of one worker that come in at the same time.
@@ -31,6 +32,12 @@ const COMING_IN: usize = 32;
 
 /// Most time from the handshake to being in.
 const IN_WITHIN: Duration = Duration::from_secs(60);
+
+/// The longest that a client waits before it comes back, milliseconds.
+const FIRST_WAIT: u64 = 500;
+
+/// The longest that it waits after it was turned away often.
+const LONGEST_WAIT: u64 = 8_000;
 
 /// Bytes that are read at a time.
 const READ: usize = 128 * 1024;
@@ -56,6 +63,8 @@ pub(super) struct Orders {
     pub(super) cpus: Vec<usize>,
     /// Whether a hybrid key exchange is offered.
     pub(super) post_quantum: bool,
+    /// Whether subscribers come back when they lose their connection.
+    pub(super) comes_back: bool,
     /// From one sign of life to the next, milliseconds.
     pub(super) heartbeat_ms: u64,
 }
@@ -91,6 +100,8 @@ struct Desk {
     door: Semaphore,
     subscribers: u32,
     heartbeat: Duration,
+    comes_back: bool,
+    changes: Cell<u32>,
 }
 
 /// Works until the input ends.
@@ -131,6 +142,8 @@ async fn work(orders: Orders) -> Result<()> {
         door: Semaphore::new(COMING_IN),
         subscribers: orders.subscribers,
         heartbeat: Duration::from_millis(orders.heartbeat_ms),
+        comes_back: orders.comes_back,
+        changes: Cell::new(0),
     });
     let mut tasks = JoinSet::new();
     for place in 0..orders.subscribers {
@@ -164,15 +177,44 @@ fn say(word: &Word) -> Result<()> {
 }
 
 async fn subscriber(desk: Rc<Desk>, place: u32, index: u32) {
-    let mut reader = Reader {
-        desk: &desk,
-        place: place as usize,
-        rest: Vec::new(),
-        refused: None,
-        ready: false,
-        ping: false,
-    };
-    let entered = enter(&mut reader, index).await;
+    if desk.comes_back {
+        come_and_come_back(&desk, place, index).await;
+    } else {
+        come_once(&desk, place, index).await;
+    }
+}
+
+/// Comes in, and whenever the connection is lost waits as its dice say, the
+/// longer the more often it was turned away, and comes in again.
+async fn come_and_come_back(desk: &Desk, place: u32, index: u32) {
+    let mut dice = Dice::new(index.into());
+    let mut turned_away = 0;
+    let mut door = Some(&desk.door);
+    loop {
+        let mut reader = Reader::new(desk, place);
+        let entered = enter(&mut reader, index, door).await;
+        if entered.is_err() {
+            desk.book.borrow_mut().dropped(false);
+        }
+        if let Ok(stream) = entered {
+            turned_away = 0;
+            desk.count(|standing| standing.0 += 1);
+            // Why it ended does not matter: it comes back.
+            let _ = listen(&mut reader, stream).await;
+            desk.count(|standing| standing.0 -= 1);
+            desk.book.borrow_mut().dropped(true);
+            // A storm knocks all at once.
+            door = None;
+        }
+        let most = (FIRST_WAIT << turned_away).min(LONGEST_WAIT);
+        turned_away = (turned_away + 1).min(10);
+        sleep(Duration::from_millis(dice.within(0..most))).await;
+    }
+}
+
+async fn come_once(desk: &Desk, place: u32, index: u32) {
+    let mut reader = Reader::new(desk, place);
+    let entered = enter(&mut reader, index, Some(&desk.door)).await;
     let ended = match entered {
         Ok(stream) => {
             desk.count(|standing| standing.0 += 1);
@@ -188,9 +230,16 @@ async fn subscriber(desk: Rc<Desk>, place: u32, index: u32) {
     }
 }
 
-async fn enter(reader: &mut Reader<'_>, index: u32) -> Result<Box<dyn Duplex>> {
+async fn enter(
+    reader: &mut Reader<'_>,
+    index: u32,
+    door: Option<&Semaphore>,
+) -> Result<Box<dyn Duplex>> {
     let desk = reader.desk;
-    let _inside = desk.door.acquire().await?;
+    let _inside = match door {
+        Some(door) => Some(door.acquire().await?),
+        None => None,
+    };
     let mut stream = desk.dialer.dial(index).await?;
     let mut hello = Vec::new();
     desk.wire
@@ -245,7 +294,18 @@ struct Reader<'a> {
     ping: bool,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(desk: &'a Desk, place: u32) -> Self {
+        Self {
+            desk,
+            place: place as usize,
+            rest: Vec::new(),
+            refused: None,
+            ready: false,
+            ping: false,
+        }
+    }
+
     /// Waits for bytes and takes them. May be cancelled and called again.
     async fn read(&mut self, stream: &mut dyn Duplex) -> Result<()> {
         poll_fn(|cx| {
@@ -327,8 +387,10 @@ impl Desk {
         let mut standing = self.standing.borrow_mut();
         change(&mut standing);
         let (ready, failed) = *standing;
-        let all = ready + failed;
-        if all.is_multiple_of(100) || all == self.subscribers {
+        let changes = self.changes.get() + 1;
+        self.changes.set(changes);
+        let nearly = ready + failed >= self.subscribers - self.subscribers / 50;
+        if changes.is_multiple_of(100) || nearly {
             let _ = say(&Word::In { ready, failed });
         }
     }

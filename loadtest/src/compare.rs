@@ -3,7 +3,7 @@
 //! Each block plays every target once, so that whatever the machine does
 //! meanwhile is done to all of them; ratios are taken within a block. A target
 //! gets a new process for each block. Subscribers live in worker processes that
-//! read every target with the same loop, see [`worker`].
+//! read every target with the same loop, see [`mod@worker`].
 
 mod block;
 mod bootstrap;

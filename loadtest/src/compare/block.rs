@@ -275,11 +275,12 @@ impl Run {
         }
     }
 
-    /// A closed loop owes nothing but what it sent.
+    /// Messages due before the steady phase ended. A closed loop owes nothing
+    /// but what it sent.
     fn due(&self, plan: &Plan) -> u32 {
         if plan.rate > 0.0 {
             let lasted = plan.warm_up + plan.steady;
-            (lasted.as_secs_f64() * plan.rate) as u32
+            ((lasted.as_secs_f64() * plan.rate).ceil() as u32).saturating_sub(1)
         } else {
             self.said.sent
         }

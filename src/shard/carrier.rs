@@ -14,7 +14,7 @@ use std::net::Shutdown;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop::unconstrained;
 
@@ -89,8 +89,16 @@ impl Carrier for TcpCarrier {
         read_into(&mut self.0, cx, buf)
     }
 
+    /// Asks the socket, not the reactor: what the reactor believes of it is one
+    /// more place in memory, and in a sweep it is nearly always writable.
     fn try_write(&mut self, _: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
+        match socket2::SockRef::from(&self.0).send(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // The reactor is told, so that it waits for the next readiness.
+                self.0.try_io(Interest::WRITABLE, || Err(error))
+            }
+            sent => sent,
+        }
     }
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

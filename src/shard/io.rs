@@ -267,6 +267,15 @@ impl<C: Carrier> FrameIo<C> {
         Ok(self.wrote())
     }
 
+    /// Touches what [`seal_ahead`](Self::seal_ahead) will need, so that it is in
+    /// the caches by then. The answer means nothing.
+    pub(crate) fn warm(&self) -> bool {
+        match &self.layer {
+            Layer::Tls(tls) => tls.warm(),
+            Layer::Plain => false,
+        }
+    }
+
     /// Seals `plain` into `out` from `at` on, to be given to
     /// [`send_sealed`](Self::send_sealed) before anything else is written here.
     /// `None`: nothing is to be sealed, or earlier bytes wait.

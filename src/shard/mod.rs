@@ -24,6 +24,7 @@ use crate::shard::frames::Pace;
 pub mod adopted;
 mod adopting;
 pub mod carrier;
+mod chunk;
 mod closing;
 mod connection;
 mod footprint;

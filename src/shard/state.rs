@@ -19,13 +19,13 @@ use crate::liveness::wheel::Wheel;
 use crate::session::SessionConfig;
 use crate::shard::ShardConfig;
 use crate::shard::carrier::Carrier;
+use crate::shard::chunk::Chunk;
 use crate::shard::connection::{Connection, Ending};
 use crate::shard::frames::Scratch;
 use crate::shard::handle::Handle;
 use crate::shard::slots::Slots;
 use crate::shard::subscribers::Subscribers;
 use crate::shard::sweep::Sweeps;
-use crate::shard::sweeping::Ahead;
 use crate::shard::window::Load;
 use crate::telemetry::{Metrics, ShardMetrics};
 
@@ -85,8 +85,8 @@ pub(crate) struct State<C: Carrier> {
     pub(crate) scratch: Scratch,
     /// How busy this thread is with sweeps.
     pub(crate) load: Load,
-    /// What the chunk in hand has sealed.
-    pub(crate) ahead: Ahead,
+    /// The chunk of a sweep that is in hand.
+    pub(crate) chunk: Chunk,
     /// A run of a laggard's own, while it is put together.
     pub(crate) run: Vec<u8>,
     /// Plaintext that is being put together for one connection.
@@ -111,7 +111,7 @@ impl<C: Carrier> State<C> {
             wheel: Wheel::new(super::TICK, now),
             scratch: Scratch::default(),
             load: Load::default(),
-            ahead: Ahead::default(),
+            chunk: Chunk::default(),
             run: Vec::new(),
             out: Vec::new(),
             inputs: Vec::new(),

@@ -17,11 +17,6 @@ pub(crate) const CHUNK: usize = 128;
 /// next. Bounds what a subscriber holds when it stops reading in mid-sweep.
 pub(crate) const MAX_RUN: usize = 48 * 1024;
 
-/// Runs up to this size are sealed for a whole chunk before the first is
-/// written: sealing and the kernel's sending then each find their own code and
-/// data in the caches. Larger ones would push each other out.
-pub(crate) const SEAL_AHEAD: usize = 2 * 1024;
-
 /// One sweep under way.
 #[derive(Debug)]
 pub(crate) struct Sweep {

@@ -1,41 +1,13 @@
 //! How the shard's state starts sweeps and serves their chunks.
 
 use std::cmp::Reverse;
-use std::ops::Range;
 
 use crate::clock::{Instant, Moment};
 use crate::dispatch::Class;
-use crate::id::{RoomUid, SessionId};
+use crate::id::RoomUid;
 use crate::shard::carrier::Carrier;
-use crate::shard::connection::Ending;
 use crate::shard::state::State;
-use crate::shard::sweep::{CHUNK, MAX_RUN, SEAL_AHEAD, Sweep};
-
-/// What serving one subscriber came to.
-enum Served {
-    /// It got the run.
-    Run,
-    /// It had it already, or waits for its transport.
-    Skipped,
-    /// It stands in the middle of the run: its own stretch of the log is due.
-    Apart,
-    /// Its transport broke.
-    Broken,
-}
-
-/// What a chunk has sealed and not written yet; empty between chunks.
-#[derive(Debug, Default)]
-pub(crate) struct Ahead {
-    bytes: Vec<u8>,
-    /// For whom, and where in `bytes`.
-    runs: Vec<(SessionId, Range<usize>)>,
-}
-
-impl Ahead {
-    fn end(&self) -> usize {
-        self.runs.last().map_or(0, |(_, run)| run.end)
-    }
-}
+use crate::shard::sweep::{CHUNK, MAX_RUN, Sweep};
 
 impl<C: Carrier> State<C> {
     /// A room has something new: its window says when it is swept.
@@ -111,10 +83,7 @@ impl<C: Carrier> State<C> {
         };
         let now = self.parts.clock.now();
         let chunk = sweep.left.saturating_sub(CHUNK)..sweep.left;
-        for place in chunk.clone().rev() {
-            self.serve(&mut sweep, place, now);
-        }
-        self.send_ahead(now);
+        self.serve_chunk(&mut sweep, chunk.clone(), now);
         sweep.left = chunk.start;
         let after = self.parts.clock.now().instant;
         let cost = after.since(now.instant);
@@ -126,96 +95,6 @@ impl<C: Carrier> State<C> {
             self.sweeps.again(sweep);
         }
         true
-    }
-
-    fn serve(&mut self, sweep: &mut Sweep, place: usize, now: Moment) {
-        let Some(local) = self.rooms.get_mut(sweep.room) else {
-            return;
-        };
-        let Some(id) = local.members.get(place).copied() else {
-            return;
-        };
-        match self.serve_one(sweep, id, now) {
-            Served::Run => sweep.served += 1,
-            Served::Skipped => {}
-            Served::Apart => self.serve_laggard(id, now),
-            Served::Broken => self.close(id, Ending::PeerClosed, 0, now),
-        }
-    }
-
-    fn serve_one(&mut self, sweep: &Sweep, id: SessionId, now: Moment) -> Served {
-        let Self {
-            slots,
-            scratch,
-            parts,
-            ahead,
-            ..
-        } = self;
-        let Some(connection) = slots.get_mut(id) else {
-            return Served::Skipped;
-        };
-        if connection.is_blocked() || connection.closing.is_some() {
-            return Served::Skipped;
-        }
-        let Some(joined) = connection.joined_mut(sweep.room) else {
-            return Served::Skipped;
-        };
-        if joined.cursor >= sweep.to && joined.flash >= sweep.flash {
-            return Served::Skipped;
-        }
-        if joined.cursor != sweep.from && joined.cursor < sweep.to {
-            return Served::Apart;
-        }
-        if joined.cursor >= sweep.to && sweep.from != sweep.to {
-            // Entered after this run was taken: only the latest state is new to
-            // it, and the next sweep or its own snapshot has that.
-            return Served::Skipped;
-        }
-        joined.cursor = joined.cursor.max(sweep.to);
-        joined.flash = joined.flash.max(sweep.flash);
-        if sweep.run.is_empty() {
-            return Served::Skipped;
-        }
-        connection.tally.out(sweep.frames, sweep.run.len());
-        if sweep.run.len() <= SEAL_AHEAD {
-            let at = ahead.end();
-            match connection.io.seal_ahead(&sweep.run, &mut ahead.bytes, at) {
-                Ok(Some(end)) => {
-                    let written = sweep.run.len() as u64;
-                    parts.counters().wrote(connection.transport, written);
-                    ahead.runs.push((id, at..end));
-                    return Served::Run;
-                }
-                Ok(None) => {}
-                Err(_) => return Served::Broken,
-            }
-        }
-        match connection.write(&sweep.run, scratch, now, parts.counters()) {
-            Ok(()) => {
-                if connection.is_blocked() {
-                    self.rearm(id);
-                }
-                Served::Run
-            }
-            Err(_) => Served::Broken,
-        }
-    }
-
-    /// Writes what the chunk has sealed, one connection after the other.
-    fn send_ahead(&mut self, now: Moment) {
-        let mut ahead = std::mem::take(&mut self.ahead);
-        for (id, run) in ahead.runs.drain(..) {
-            let Some(connection) = self.slots.get_mut(id) else {
-                continue;
-            };
-            let counters = self.parts.counters();
-            match connection.send_sealed(&ahead.bytes[run], now, counters) {
-                Ok(()) if connection.is_blocked() => self.rearm(id),
-                Ok(()) => {}
-                Err(_) => self.close(id, Ending::PeerClosed, 0, now),
-            }
-        }
-        self.ahead = ahead;
     }
 
     fn end_sweep(&mut self, sweep: Sweep, now: Instant) {

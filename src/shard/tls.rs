@@ -168,6 +168,11 @@ impl Tls {
         Ok(())
     }
 
+    /// Touches what writing needs first. The answer means nothing.
+    pub(crate) fn warm(&self) -> bool {
+        self.failed | self.conn.wants_write() | self.retained.is_empty()
+    }
+
     /// Encrypts all of `plain` and appends it to `out`, behind whatever TLS
     /// itself has to say.
     ///

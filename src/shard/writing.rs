@@ -34,7 +34,7 @@ impl<C: Carrier> Connection<C> {
         now: Moment,
         metrics: &ShardMetrics,
     ) -> Result<(), IoError> {
-        metrics.wrote(self.transport, plain.len() as u64);
+        metrics.wrote(self.transport, 1, plain.len() as u64);
         let mut cx = Context::from_waker(waker_of(self.waker.as_ref()));
         match self.io.write(&mut cx, plain, scratch)? {
             Wrote::All => Ok(()),

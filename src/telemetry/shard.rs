@@ -87,9 +87,9 @@ impl ShardMetrics {
         self.bytes_in.add(transport.index(), bytes);
     }
 
-    /// Counts a write to a client and the bytes of its frames.
-    pub fn wrote(&self, transport: Transport, bytes: u64) {
-        self.writes.add(transport.index(), 1);
+    /// Counts writes to clients and the bytes of their frames.
+    pub fn wrote(&self, transport: Transport, writes: u64, bytes: u64) {
+        self.writes.add(transport.index(), writes);
         self.bytes_out.add(transport.index(), bytes);
     }
 

@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::chaos::ChaosArgs;
-use crate::compare::{CompareArgs, LimitArgs, UnderArgs};
+use crate::compare::{CompareArgs, CurveArgs, LimitArgs, UnderArgs};
 use crate::identity::{DEV_APP, DEV_KEY};
 
 /// The limits held.
@@ -41,6 +41,8 @@ enum Command {
     Chaos(ChaosArgs),
     /// Plays one fan-out against livegate, peers and the bare loop in turn.
     Compare(CompareArgs),
+    /// Draws what livegate's window does as the rate grows.
+    Curve(CurveArgs),
     /// A process of subscribers; `compare` starts it.
     #[command(hide = true)]
     Worker,
@@ -131,6 +133,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => crate::run::main(&args),
         Command::Chaos(args) => crate::chaos::main(&args),
         Command::Compare(args) => crate::compare::main(&args),
+        Command::Curve(args) => crate::compare::curve(&args),
         Command::Worker => crate::compare::worker().map_err(Failure::Broken),
         Command::LimitServer(args) => crate::compare::limit_server(&args).map_err(Failure::Broken),
         Command::Under(args) => crate::compare::under(&args).map_err(Failure::Broken),

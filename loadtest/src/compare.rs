@@ -8,6 +8,7 @@
 mod block;
 mod bootstrap;
 mod crew;
+mod curve;
 mod dial;
 mod limit_server;
 mod page;
@@ -42,6 +43,7 @@ use crate::machine;
 use crate::progress::{answer, complain};
 use crate::run::binary;
 
+pub(crate) use self::curve::{CurveArgs, main as curve};
 pub(crate) use self::limit_server::{LimitArgs, main as limit_server};
 pub(crate) use self::under::{UnderArgs, main as under};
 pub(crate) use self::worker::main as worker;
@@ -83,6 +85,11 @@ pub(crate) fn main(args: &CompareArgs) -> Result<bool, Failure> {
         complain(format!("skipped: {what}"));
         return Ok(true);
     }
+    Ok(until_interrupted(play(args, &plan))?)
+}
+
+/// Plays on a runtime of its own, to the end or to a signal.
+fn until_interrupted(play: impl Future<Output = Result<bool>>) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -91,7 +98,7 @@ pub(crate) fn main(args: &CompareArgs) -> Result<bool, Failure> {
         let mut terminated = signal(SignalKind::terminate())?;
         tokio::select! {
             biased;
-            held = play(args, &plan) => held,
+            held = play => held,
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
                 bail!("interrupted")
@@ -101,7 +108,7 @@ pub(crate) fn main(args: &CompareArgs) -> Result<bool, Failure> {
     });
     // Dropping the runtime kills what is still there.
     runtime.shutdown_background();
-    Ok(held?)
+    held
 }
 
 /// Why the plan cannot be played on so many cores.

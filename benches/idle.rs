@@ -14,7 +14,6 @@ use std::alloc::System;
 
 use hall::{Hall, tls_pair};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use tokio::task::LocalSet;
 
 #[global_allocator]
 static COUNTING: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -52,18 +51,13 @@ fn main() {
 
 /// What a shard holds for each of its connections.
 fn shard(connections: u64, tls: bool) -> Bytes {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("the system gives a reactor");
-    let local = LocalSet::new();
-    runtime.block_on(local.run_until(async {
+    hall::run(async {
         let before = held();
         let hall = Hall::open(connections, tls).await;
         let part = held().since(before, connections);
         hall.stop.cancel();
         part
-    }))
+    })
 }
 
 #[derive(Clone, Copy)]

@@ -19,7 +19,6 @@ use hall::Hall;
 use livegate::actions::command::PushToRoom;
 use livegate::actions::content::Content;
 use livegate_proto::client::{Priority, Text};
-use tokio::task::LocalSet;
 
 /// So that a message is a frame of about 200 bytes.
 const TEXT: usize = 140;
@@ -53,12 +52,7 @@ fn main() {
 }
 
 fn measure(subscribers: u64, rounds: u64, tls: bool, batches: &[u64]) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("the system gives a reactor");
-    let local = LocalSet::new();
-    runtime.block_on(local.run_until(async {
+    hall::run(async {
         let hall = Talk {
             hall: Hall::open(subscribers, tls).await,
             said: Cell::new(0),
@@ -79,7 +73,7 @@ fn measure(subscribers: u64, rounds: u64, tls: bool, batches: &[u64]) {
             );
         }
         hall.hall.stop.cancel();
-    }));
+    });
 }
 
 /// A hall in which somebody talks.

@@ -25,10 +25,20 @@ use livegate::shard::{Handle, ShardConfig};
 use livegate_proto::client::client_frame::Body;
 use livegate_proto::client::{ClientFrame, CreateRoomRequest, EnterRoomRequest, Platform, Profile};
 use livegate_proto::codec;
+use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
 const APP: AppId = AppId(1_400_000_000);
 const ROOM: &str = "demo";
+
+/// Runs a bench on one thread.
+pub(crate) fn run<T>(bench: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("the system gives a reactor");
+    runtime.block_on(LocalSet::new().run_until(bench))
+}
 
 /// One shard with one room and everybody in it.
 pub(crate) struct Hall {

@@ -174,11 +174,7 @@ async fn a_silent_host_is_away_after_its_allowance() {
         assert!(matches!(viewer.find(live).await, live_event::Kind::Away(_)));
         let took = heard.elapsed().as_millis();
         assert!((8_000..9_000).contains(&took), "away after {took} ms");
-        while host.frame().await.is_some() {}
-        assert_eq!(
-            host.closed.map(|close| close.code),
-            Some(CloseCode::HeartbeatTimeout.into())
-        );
+        assert_eq!(host.ending().await, Some(CloseCode::HeartbeatTimeout));
     })
     .await;
 }
@@ -295,13 +291,9 @@ async fn a_frame_may_be_as_long_as_its_senders_role_allows() {
 async fn a_login_on_the_same_platform_displaces_the_one_before() {
     local(async {
         let gateway = OneShard::start();
-        let mut first = gateway.connect("user").await;
+        let first = gateway.connect("user").await;
         let _second = gateway.connect("user").await;
-        while first.frame().await.is_some() {}
-        assert_eq!(
-            first.closed.map(|close| close.code),
-            Some(CloseCode::Displaced.into())
-        );
+        assert_eq!(first.ending().await, Some(CloseCode::Displaced));
     })
     .await;
 }
@@ -318,8 +310,7 @@ async fn bad_frames_end_their_own_connection_only() {
         assert_eq!(close.code(), CloseCode::FrameTooLarge);
         let mut garbage = gateway.connect("garbage").await;
         garbage.send_raw(&[0, 0, 0, 2, 0xff, 0xff]).await;
-        while garbage.frame().await.is_some() {}
-        assert_eq!(garbage.closed.unwrap().code(), CloseCode::ProtocolError);
+        assert_eq!(garbage.ending().await, Some(CloseCode::ProtocolError));
         assert_eq!(good.call(say::create("still")).await.code, 0);
     })
     .await;

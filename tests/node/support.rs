@@ -16,7 +16,7 @@ use livegate::shard::carrier::StreamCarrier;
 use livegate::shard::io::{Layer, Parts};
 use livegate::shard::{Handle, ShardConfig};
 use livegate_proto::client::{
-    ClientFrame, Platform, Profile, Push, Reply, ServerFrame, client_frame, push,
+    ClientFrame, CloseCode, Platform, Profile, Push, Reply, ServerFrame, client_frame, push,
 };
 use livegate_proto::codec::{self, PREFIX_LEN, Split};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
@@ -201,6 +201,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 return None;
             }
         }
+    }
+
+    /// Reads to the end of the stream; the gateway's last word, if it had one.
+    pub(crate) async fn ending(mut self) -> Option<CloseCode> {
+        while self.frame().await.is_some() {}
+        self.closed.map(|close| close.code())
     }
 
     /// The reply to a request; pushes that come before it are kept.

@@ -34,15 +34,21 @@ async fn logged_in() -> (Connection, Peer) {
     (connection, peer)
 }
 
-#[tokio::test(start_paused = true)]
-async fn frames_in_single_bytes_and_many_frames_at_once_are_the_same() {
-    let (mut connection, mut peer) = pair();
+/// A frame, and its bytes.
+fn hello() -> (ServerFrame, Vec<u8>) {
     let frame = ServerFrame {
         pushes: vec![said(1, 1, "hello")],
         ..ServerFrame::default()
     };
     let mut bytes = Vec::new();
     codec::append(&frame, &mut bytes);
+    (frame, bytes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_in_single_bytes_and_many_frames_at_once_are_the_same() {
+    let (mut connection, mut peer) = pair();
+    let (frame, bytes) = hello();
     let writing = async {
         for byte in &bytes {
             peer.stream.write_all(&[*byte]).await.unwrap();
@@ -60,12 +66,7 @@ async fn frames_in_single_bytes_and_many_frames_at_once_are_the_same() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_is_cancelled_loses_nothing() {
     let (mut connection, mut peer) = pair();
-    let frame = ServerFrame {
-        pushes: vec![said(1, 1, "hello")],
-        ..ServerFrame::default()
-    };
-    let mut bytes = Vec::new();
-    codec::append(&frame, &mut bytes);
+    let (frame, bytes) = hello();
     let (first, rest) = bytes.split_at(bytes.len() / 2);
     peer.stream.write_all(first).await.unwrap();
     let cancelled = timeout(Duration::from_millis(1), connection.next()).await;

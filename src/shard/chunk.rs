@@ -19,9 +19,9 @@ use crate::shard::state::State;
 use crate::shard::sweep::Sweep;
 use crate::telemetry::Transport;
 
-/// Runs up to this size are sealed for a whole chunk before the first is
-/// written. Larger ones would push each other out of the caches.
-const SEAL_AHEAD: usize = 2 * 1024;
+/// Bytes that are sealed before the first are written: what the caches of a core
+/// hold beside the connections' own state.
+const SEAL_AHEAD: usize = 256 * 1024;
 
 /// What a run is to one subscriber.
 enum Standing {
@@ -38,6 +38,8 @@ enum Standing {
 pub(crate) struct Chunk {
     /// Who is served, in the order of serving.
     ids: Vec<SessionId>,
+    /// Whose run of the log is another one.
+    apart: Vec<SessionId>,
     /// Sealed and not written yet.
     bytes: Vec<u8>,
     /// For whom, and where in `bytes`.
@@ -52,7 +54,7 @@ impl<C: Carrier> State<C> {
             let members = local.members.get(places).unwrap_or_default();
             chunk.ids.extend(members.iter().rev());
         }
-        let mut apart = Vec::new();
+        let apart = &mut chunk.apart;
         chunk.ids.retain(|id| {
             let Some(connection) = self.slots.get_mut(*id) else {
                 return false;
@@ -64,28 +66,28 @@ impl<C: Carrier> State<C> {
             matches!(standing, Standing::Next)
         });
         sweep.served += u32::try_from(chunk.ids.len()).unwrap_or(u32::MAX);
-        if sweep.run.len() <= SEAL_AHEAD {
-            self.seal_ahead(&mut chunk, &sweep.run, now);
+        let group = (SEAL_AHEAD / sweep.run.len().max(1)).max(1);
+        let ids = std::mem::take(&mut chunk.ids);
+        for ids in ids.chunks(group) {
+            self.seal_ahead(&mut chunk, ids, &sweep.run, now);
             self.send_sealed(&mut chunk, now);
-        } else {
-            for id in chunk.ids.drain(..) {
-                self.write_run(id, &sweep.run, now);
-            }
         }
-        self.chunk = chunk;
-        for id in apart {
+        chunk.ids = ids;
+        chunk.ids.clear();
+        for id in chunk.apart.drain(..) {
             self.serve_laggard(id, now);
         }
+        self.chunk = chunk;
     }
 
-    fn seal_ahead(&mut self, chunk: &mut Chunk, run: &[u8], now: Moment) {
-        for id in &chunk.ids {
+    fn seal_ahead(&mut self, chunk: &mut Chunk, ids: &[SessionId], run: &[u8], now: Moment) {
+        for id in ids {
             if let Some(connection) = self.slots.get_mut(*id) {
                 black_box(connection.io.warm());
             }
         }
         let mut end = 0;
-        for id in chunk.ids.drain(..) {
+        for id in ids.iter().copied() {
             let Some(connection) = self.slots.get_mut(id) else {
                 continue;
             };

@@ -10,7 +10,6 @@
 
 use std::hint::black_box;
 use std::ops::Range;
-use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::id::SessionId;
@@ -23,11 +22,6 @@ use crate::telemetry::Transport;
 /// Bytes that are sealed before the first are written: what the caches of a core
 /// hold beside the connections' own state.
 const SEAL_AHEAD: usize = 256 * 1024;
-
-/// What quinn's driver spends on a packet that a shard gave it, on another
-/// thread, where the shard's own clock does not see it (measured: 9 us of the
-/// gateway's CPU a write over QUIC, of which the shard sees one).
-const DRIVER_COST: Duration = Duration::from_micros(8);
 
 /// What a run is to one subscriber.
 enum Standing {
@@ -53,21 +47,14 @@ pub(crate) struct Chunk {
 }
 
 impl<C: Carrier> State<C> {
-    /// Serves the members at these places of the sweep's room; returns what it
-    /// costs other threads.
-    pub(crate) fn serve_chunk(
-        &mut self,
-        sweep: &mut Sweep,
-        places: Range<usize>,
-        now: Moment,
-    ) -> Duration {
+    /// Serves the members at these places of the sweep's room.
+    pub(crate) fn serve_chunk(&mut self, sweep: &mut Sweep, places: Range<usize>, now: Moment) {
         let mut chunk = std::mem::take(&mut self.chunk);
         if let Some(local) = self.rooms.get_mut(sweep.room) {
             let members = local.members.get(places).unwrap_or_default();
             chunk.ids.extend(members.iter().rev());
         }
         let apart = &mut chunk.apart;
-        let mut driven = 0;
         chunk.ids.retain(|id| {
             let Some(connection) = self.slots.get_mut(*id) else {
                 return false;
@@ -76,9 +63,7 @@ impl<C: Carrier> State<C> {
             if let Standing::Apart = standing {
                 apart.push(*id);
             }
-            let next = matches!(standing, Standing::Next);
-            driven += u32::from(next && connection.transport == Transport::Quic);
-            next
+            matches!(standing, Standing::Next)
         });
         sweep.served += u32::try_from(chunk.ids.len()).unwrap_or(u32::MAX);
         let group = (SEAL_AHEAD / sweep.run.len().max(1)).max(1);
@@ -93,7 +78,6 @@ impl<C: Carrier> State<C> {
             self.serve_laggard(id, now);
         }
         self.chunk = chunk;
-        DRIVER_COST * driven
     }
 
     fn seal_ahead(&mut self, chunk: &mut Chunk, ids: &[SessionId], run: &[u8], now: Moment) {

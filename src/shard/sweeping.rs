@@ -83,12 +83,12 @@ impl<C: Carrier> State<C> {
         };
         let now = self.parts.clock.now();
         let chunk = sweep.left.saturating_sub(CHUNK)..sweep.left;
-        let elsewhere = self.serve_chunk(&mut sweep, chunk.clone(), now);
+        self.serve_chunk(&mut sweep, chunk.clone(), now);
         sweep.left = chunk.start;
         let after = self.parts.clock.now().instant;
         let cost = after.since(now.instant);
         sweep.cost += cost;
-        self.load.spent(cost + elsewhere, after);
+        self.load.spent(cost, after);
         if sweep.left == 0 || self.rooms.get_mut(sweep.room).is_none() {
             self.end_sweep(sweep, after);
         } else {

@@ -3,7 +3,7 @@
 //! quinn keeps a buffer of (datagrams per call x MTU) for every connection from
 //! its first packet on. With its own limit of ten an idle connection held 42.6
 //! KiB, with two 37.5 (4,000 connections); with six as little as with two within
-//! the noise, and a run of 64 messages costs a sixth less than with two, for the
+//! the noise, and a run of 64 messages costs a fifth less than with two, for the
 //! sake of segmentation offload (docs/performance.md).
 
 use std::io::{self, IoSliceMut};

@@ -26,9 +26,15 @@ pub async fn run<C: Carrier>(parts: Parts<C>, stop: CancellationToken) {
     loop {
         let next = state.borrow_mut().turn();
         start_readers(&state);
+        if next == Next::Again {
+            // Whatever else is due: after the first the runtime has looked at
+            // I/O, after the second the readers it woke have run.
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+        }
         let due = async {
             match next {
-                Next::Again => tokio::task::yield_now().await,
+                Next::Again => {}
                 Next::At(at) => tokio::time::sleep_until(clock.deadline(at)).await,
                 Next::Rest => std::future::pending().await,
             }

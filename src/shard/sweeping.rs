@@ -76,13 +76,22 @@ impl<C: Carrier> State<C> {
         self.sweeps.start(sweep, urgent);
     }
 
-    /// Serves one chunk of the sweep whose turn it is; false when there is none.
+    /// Serves one chunk, of one sweep or of several; false when there is none.
     pub(crate) fn sweep_chunk(&mut self) -> bool {
-        let Some(mut sweep) = self.sweeps.next() else {
-            return false;
-        };
+        let mut left = CHUNK;
+        while left > 0
+            && let Some(sweep) = self.sweeps.next(left)
+        {
+            // A room that is gone meanwhile costs a look.
+            left -= self.sweep_on(sweep, left).max(1);
+        }
+        left < CHUNK
+    }
+
+    /// Serves up to `most` members; tells how many.
+    fn sweep_on(&mut self, mut sweep: Sweep, most: usize) -> usize {
         let now = self.parts.clock.now();
-        let chunk = sweep.left.saturating_sub(CHUNK)..sweep.left;
+        let chunk = sweep.left.saturating_sub(most)..sweep.left;
         self.serve_chunk(&mut sweep, chunk.clone(), now);
         sweep.left = chunk.start;
         let after = self.parts.clock.now().instant;
@@ -94,7 +103,7 @@ impl<C: Carrier> State<C> {
         } else {
             self.sweeps.again(sweep);
         }
-        true
+        chunk.len()
     }
 
     fn end_sweep(&mut self, sweep: Sweep, now: Instant) {

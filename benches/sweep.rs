@@ -94,6 +94,8 @@ impl Talk {
                     from: None,
                     priority: Priority::Normal,
                     content: Content::Text(Text { text }),
+                    bound: false,
+                    message_id: String::new(),
                 };
                 let pushed = self
                     .hall

@@ -15,6 +15,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let grpc = std::env::var_os("CARGO_FEATURE_GRPC").is_some();
     let mut prost = prost_build::Config::new();
     prost.bytes(["."]);
+    // Large and seldom there: frames and futures that hold one stay small.
+    prost.boxed(".livegate.client.v1.RoomSummary.profile");
+    prost.boxed(".livegate.client.v1.RoomInfoChanged.profile");
+    prost.boxed(".livegate.client.v1.EnterRoomReply.room");
     tonic_prost_build::configure()
         .build_client(grpc)
         .build_server(grpc)

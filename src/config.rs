@@ -18,6 +18,7 @@ use crate::actions::AppPolicy;
 use crate::auth::{self, AuthConfig, SecretText};
 use crate::backend::BackendConfig;
 use crate::callback::{AppCallback, CallbackConfig};
+use crate::directory::DirectoryConfig;
 use crate::engine::EngineConfig;
 use crate::gateway::{GatewayConfig, ListenConfig, TlsConfig};
 use crate::id::AppId;
@@ -75,6 +76,8 @@ pub struct Config {
     pub fanout: FanoutConfig,
     /// Limits and paces of rooms.
     pub rooms: RoomsConfig,
+    /// What is kept of users.
+    pub directory: DirectoryConfig,
     /// Signatures, the same for all apps.
     pub auth: AuthConfig,
     /// Telling backends, the same for all apps.

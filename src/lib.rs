@@ -11,6 +11,7 @@ pub mod callback;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod directory;
 pub mod dispatch;
 pub mod engine;
 pub mod event;

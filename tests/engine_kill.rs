@@ -65,7 +65,7 @@ async fn child() {
                 engine.submit(start(next)).unwrap();
                 next += 1;
             }
-            Subject::Room(_) | Subject::Quiet => {}
+            Subject::Room(_) | Subject::RoomChanged(_) | Subject::Quiet => {}
         }
     }
 }

@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["auth", "liveness", "dispatch"],
     &["engine"],
     &["callback"],
-    &["online", "rooms"],
+    &["online", "rooms", "directory"],
     &["actions"],
     &["session", "backend"],
     &["shard"],

@@ -155,6 +155,7 @@ fn settings(dir: &std::path::Path) -> NodeSettings {
             ..EngineConfig::default()
         },
         rooms: RoomsConfig::default(),
+        directory: livegate::directory::DirectoryConfig::default(),
         session: SessionConfig::default(),
         shard: ShardConfig {
             threads: 1,

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use livegate_proto::client::{
-    Attributes, Broadcast, Dropped, EnterRoomReply, HostAway, HostBack, Invitation, Kicked,
-    LiveEnded, LiveStarted, Muted, Presence, PresenceDigest, Priority, PublisherEvent, Push,
-    RoleChanged, RoomDestroyed, RoomMessage, Totals, UserMessage, live_event, push, room_message,
+    Attributes, Broadcast, Dropped, EnterRoomReply, HostAway, HostBack, Invitation,
+    InvitationEnded, Kicked, LiveEnded, LiveStarted, Muted, Presence, PresenceDigest, Priority,
+    PublisherEvent, Push, Recalled, RoleChanged, RoomDestroyed, RoomInfoChanged, RoomMessage,
+    SystemNotice, Totals, UserMessage, live_event, push, room_message,
 };
 
 use crate::error::{ConnectError, Disconnect, RequestError};
@@ -27,7 +28,7 @@ pub enum Event {
         retry_in: Option<Duration>,
     },
     /// A room was entered, or entered again after a reconnect.
-    Entered(Entered),
+    Entered(Box<Entered>),
     /// A room could not be entered again after a reconnect; it is given up.
     ReenterFailed {
         /// Which room.
@@ -190,6 +191,14 @@ pub enum RoomEventKind {
     RoleChanged(RoleChanged),
     /// The room is gone.
     Destroyed(RoomDestroyed),
+    /// What the room shows of itself changed.
+    InfoChanged(RoomInfoChanged),
+    /// Messages are to be shown no longer.
+    Recalled(Recalled),
+    /// The backend says something to the app, not to be shown.
+    Notice(SystemNotice),
+    /// An invitation to the mic is over.
+    InvitationEnded(InvitationEnded),
 }
 
 /// A message to this user alone.
@@ -247,6 +256,10 @@ impl RoomEventKind {
             push::Body::Dropped(dropped) => Self::Dropped(dropped),
             push::Body::RoleChanged(changed) => Self::RoleChanged(changed),
             push::Body::RoomDestroyed(destroyed) => Self::Destroyed(destroyed),
+            push::Body::RoomInfoChanged(changed) => Self::InfoChanged(changed),
+            push::Body::Recalled(recalled) => Self::Recalled(recalled),
+            push::Body::SystemNotice(notice) => Self::Notice(notice),
+            push::Body::InvitationEnded(ended) => Self::InvitationEnded(ended),
             push::Body::UserMessage(_) | push::Body::SigExpiring(_) | push::Body::GoAway(_) => {
                 return None;
             }

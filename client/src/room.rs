@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use livegate_proto::client::{
-    Custom, DestroyRoomRequest, EndLiveReply, EndLiveRequest, EnterRoomReply, Gift, HistoryReply,
-    HistoryRequest, Like, MembersReply, MembersRequest, Priority, RoomInfoRequest, RoomSummary,
-    SendReply, SendRequest, StartLiveReply, StartLiveRequest, Text, client_frame, reply,
-    send_request,
+    Attribute, Custom, DestroyRoomRequest, Elements, EndLiveReply, EndLiveRequest, EnterRoomReply,
+    Gift, HistoryReply, HistoryRequest, Like, MembersReply, MembersRequest, Priority,
+    RoomInfoRequest, RoomSummary, SendReply, SendRequest, SetAttributesRequest, StartLiveReply,
+    StartLiveRequest, Text, client_frame, reply, send_request,
 };
+use livegate_proto::elements::MsgElement;
 
 use crate::client::Client;
 use crate::error::RequestError;
@@ -47,6 +48,14 @@ impl Outgoing {
     /// Any gift, with the app's data and a combo id.
     pub fn gift_of(gift: Gift) -> Self {
         Self::of(send_request::Content::Gift(gift))
+    }
+
+    /// A message of several parts, as the v4 API's MsgBody has them.
+    pub fn elements<'a>(parts: impl IntoIterator<Item = &'a MsgElement>) -> Self {
+        Self::of(send_request::Content::Elements(Elements {
+            elements: parts.into_iter().map(MsgElement::wire).collect(),
+            ..Elements::default()
+        }))
     }
 
     fn of(content: send_request::Content) -> Self {
@@ -162,6 +171,31 @@ impl RoomHandle {
     /// As [`send_text`](Self::send_text).
     pub async fn send(&self, message: Outgoing) -> Result<SendReply, RequestError> {
         self.client.publish(message.request(self.target())).await
+    }
+
+    /// Changes attributes: `set` takes the place of those with the same keys.
+    /// Returns the version of the new state.
+    ///
+    /// # Errors
+    /// Only the owner, the host and admins may; see the gateway's limits.
+    pub async fn set_attributes<K: Into<String>, V: Into<Vec<u8>>>(
+        &self,
+        set: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<u64, RequestError> {
+        let attribute = |(key, value): (K, V)| Attribute {
+            key: key.into(),
+            value: value.into().into(),
+        };
+        let set = SetAttributesRequest {
+            room_id: self.room_id.clone(),
+            attributes: set.into_iter().map(attribute).collect(),
+            ..SetAttributesRequest::default()
+        };
+        let body = client_frame::Body::SetAttributes(set);
+        match self.client.request(body).await?.body {
+            Some(reply::Body::SetAttributes(set)) => Ok(set.version),
+            _ => Err(RequestError::WrongReply),
+        }
     }
 
     /// Likes, `count` times (1 to 1,000).

@@ -66,11 +66,11 @@ impl Rooms {
         let room_id = request.room_id.clone();
         let snapshot = reply.room.clone().unwrap_or_default();
         let known = self.wanted.get_mut(&room_id);
-        out.push(Event::Entered(Entered {
+        out.push(Event::Entered(Box::new(Entered {
             room_id: room_id.clone(),
             reply,
             again: known.is_some(),
-        }));
+        })));
         match known {
             // Entered twice on one connection: the sequence goes on.
             Some(wanted) if wanted.here => None,
@@ -177,12 +177,12 @@ mod tests {
 
     fn reply(seq: u64) -> EnterRoomReply {
         EnterRoomReply {
-            room: Some(RoomSnapshot {
+            room: Some(Box::new(RoomSnapshot {
                 room_id: "r".to_owned(),
                 epoch: 1,
                 seq,
                 ..RoomSnapshot::default()
-            }),
+            })),
             ..EnterRoomReply::default()
         }
     }

@@ -239,11 +239,11 @@ fn answer(straw: &Mutex<Straw>, id: u64, tell: &mpsc::Sender<Vec<u8>>, frame: wi
             };
             straw.members.insert(id, seat);
             Some(reply::Body::EnterRoom(wire::EnterRoomReply {
-                room: Some(wire::RoomSnapshot {
+                room: Some(Box::new(wire::RoomSnapshot {
                     epoch: 1,
                     seq: straw.seq,
                     ..wire::RoomSnapshot::default()
-                }),
+                })),
                 ..wire::EnterRoomReply::default()
             }))
         }

@@ -378,12 +378,12 @@ mod tests {
             let reply = wire::Reply {
                 request_id: 2,
                 body: Some(reply::Body::EnterRoom(wire::EnterRoomReply {
-                    room: Some(wire::RoomSnapshot {
+                    room: Some(Box::new(wire::RoomSnapshot {
                         room_id: "r".into(),
                         epoch: 1,
                         seq: 4,
                         ..wire::RoomSnapshot::default()
-                    }),
+                    })),
                     ..wire::EnterRoomReply::default()
                 })),
                 ..wire::Reply::default()

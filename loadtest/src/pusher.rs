@@ -131,6 +131,7 @@ impl Pusher {
                 count: 1,
                 data: payload().into(),
                 combo_id: String::new(),
+                ..Gift::default()
             }),
             Kind::Like => Content::Like(Like { count: LIKES }),
         };

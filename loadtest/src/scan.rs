@@ -196,6 +196,7 @@ mod tests {
                 count: 1,
                 data: text.to_owned().into(),
                 combo_id: "c".into(),
+                ..wire::Gift::default()
             }),
         }
     }

@@ -10,6 +10,7 @@
 pub mod close;
 pub mod code;
 pub mod codec;
+pub mod elements;
 pub mod encoded;
 
 #[allow(

@@ -250,7 +250,7 @@ fn entered() -> reply::Body {
         ..RoomSnapshot::default()
     };
     reply::Body::EnterRoom(EnterRoomReply {
-        room: Some(room),
+        room: Some(Box::new(room)),
         role: Role::Viewer.into(),
         muted_until_ms: 0,
         heartbeat_ms: 28_500,

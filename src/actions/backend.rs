@@ -41,6 +41,8 @@ impl Actions {
             from: self.sender(push.room.app, push.from),
             content: push.content.into(),
             priority: push.priority,
+            bound: push.bound,
+            message_id: push.message_id.into(),
         };
         room.push(push, now)
     }
@@ -70,6 +72,7 @@ impl Actions {
         let sessions = self.online.find(&kick.user);
         let told = wire::Kicked {
             reason: kick.reason.clone(),
+            banned_until_ms: 0,
         };
         let frame = session_frame(push::Body::Kicked(told), now.unix);
         for session in &sessions {
@@ -112,14 +115,14 @@ impl Actions {
         room.end_for_backend(end.live, now).await
     }
 
-    fn must_know(&self, app: AppId) -> Result<(), Refusal> {
+    pub(super) fn must_know(&self, app: AppId) -> Result<(), Refusal> {
         if self.keys.knows(app) {
             return Ok(());
         }
         Err(Code::NO_APP.into())
     }
 
-    fn sender(&self, app: AppId, from: Option<Sender>) -> wire::User {
+    pub(super) fn sender(&self, app: AppId, from: Option<Sender>) -> wire::User {
         match from {
             Some(from) => wire::User {
                 user_id: from.user.to_string(),

@@ -17,7 +17,9 @@ use crate::dispatch::{Class, SessionEvent};
 use crate::id::{RoomId, RoomKey, UserId, UserKey};
 use crate::rooms::dedupe::Place;
 use crate::rooms::live::Asker;
-use crate::rooms::{CreateArgs, DestroyedBy, EnterArgs, Publish, Refusal, StartLiveArgs};
+use crate::rooms::{
+    By, CreateArgs, DestroyedBy, EnterArgs, ProfileChange, Publish, Refusal, StartLiveArgs,
+};
 
 /// Rights of a signature in a room: a signature that carries none says nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,6 +75,12 @@ impl Actions {
                 content,
                 message_id,
             } => self.direct(caller, &user, content, message_id, now),
+            Verb::SetAttributes { room, change } => {
+                let by = By::Member(caller.session);
+                let version = self.room(app, &room)?.set_attributes(&by, change, now)?;
+                let body = wire::SetAttributesReply { version };
+                Ok(Done::Reply(Some(reply::Body::SetAttributes(body))))
+            }
             verb @ (Verb::Publish { .. }
             | Verb::Like { .. }
             | Verb::StartLive { .. }
@@ -97,6 +105,9 @@ impl Actions {
                 priority,
                 message_id,
             } => {
+                if self.directory.is_muted_in_rooms(caller.key, now.unix) {
+                    return Err(Code::MUTED.into());
+                }
                 let publish = Publish {
                     session: caller.session,
                     content: content.into(),
@@ -156,10 +167,11 @@ impl Actions {
             app: caller.key.app,
             room: id,
         };
+        let own = profile.map_or_else(|| Arc::clone(caller.profile), |own| Arc::new(*own));
         let args = EnterArgs {
             session: caller.session,
             user: caller.key.user.clone(),
-            profile: profile.map_or_else(|| Arc::clone(caller.profile), |own| Arc::new(*own)),
+            profile: self.directory.fix(caller.key, own),
             role,
             may_publish,
         };
@@ -187,8 +199,10 @@ impl Actions {
         }
         let args = CreateArgs {
             asker,
-            owner: caller.key.user.clone(),
+            owner: Some(caller.key.user.clone()),
             info,
+            profile: ProfileChange::default(),
+            kind: String::new(),
         };
         self.rooms.create(caller.key.app, room, args, now)?;
         Ok(Done::Deferred)
@@ -216,9 +230,13 @@ impl Actions {
         message_id: String,
         now: Moment,
     ) -> Result<Done, Refusal> {
+        if self.directory.is_muted_directly(caller.key, now.unix) {
+            return Err(Code::DIRECT_MUTED.into());
+        }
+        let profile = self.directory.fix(caller.key, Arc::clone(caller.profile));
         let from = wire::User {
             user_id: caller.key.user.to_string(),
-            profile: Some((**caller.profile).clone()),
+            profile: Some((*profile).clone()),
         };
         let to = UserKey {
             app: caller.key.app,
@@ -276,6 +294,7 @@ impl Actions {
         let verified = self
             .keys
             .verify(caller.key.app, user, sig.expose_secret(), now)
+            .and_then(|sig| sig.unless_revoked(self.directory.revoked_at(caller.key)))
             .map_err(|error| Refusal::new(error.code()))?;
         Ok(Done::Renewed(Renewed {
             expires: verified.expires_at,

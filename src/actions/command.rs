@@ -8,6 +8,7 @@ use livegate_proto::client::{Priority, Profile};
 
 use super::content::Content;
 use crate::id::{AppId, LiveId, RoomId, RoomKey, UserId, UserKey};
+use crate::rooms::ProfileChange;
 
 /// Who a push is shown to come from.
 #[derive(Clone, Debug)]
@@ -29,6 +30,10 @@ pub struct PushToRoom {
     pub priority: Priority,
     /// What.
     pub content: Content,
+    /// What binds a message of a user binds it too: the room's rate, mutes.
+    pub bound: bool,
+    /// Makes a repeat within five minutes the same message; empty: none.
+    pub message_id: String,
 }
 
 /// Say something to every session of a user.
@@ -54,6 +59,23 @@ pub struct Kick {
     pub room: Option<RoomId>,
     /// Told to the user; at most [`MAX_REASON`] bytes.
     pub reason: String,
+}
+
+/// Make a room that lasts.
+#[derive(Clone, Debug)]
+pub struct CreateRoom {
+    /// The tenant.
+    pub app: AppId,
+    /// None: the gateway assigns an id.
+    pub room: Option<RoomId>,
+    /// None: nobody owns it.
+    pub owner: Option<UserId>,
+    /// Opaque.
+    pub info: bytes::Bytes,
+    /// What it shows.
+    pub profile: ProfileChange,
+    /// As the v4 API names its type.
+    pub kind: String,
 }
 
 /// List the lives of an app that have not ended, by live id.

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use livegate_proto::client::{self as wire, room_message, send_request, user_message};
+use livegate_proto::client::{self as wire, broadcast, room_message, send_request, user_message};
 use livegate_proto::code::Code;
 use thiserror::Error;
 
@@ -14,6 +14,8 @@ use thiserror::Error;
 pub const MAX_BODY: usize = 12 * 1024;
 /// Most bytes of a name within a message: custom type, gift id, combo id.
 pub const MAX_NAME: usize = 64;
+/// Most parts of a message of several.
+pub const MAX_ELEMENTS: usize = 64;
 /// Most bytes of a client message id.
 pub const MAX_MESSAGE_ID: usize = 64;
 /// Most bytes of a room's opaque info.
@@ -53,7 +55,7 @@ impl BadRequest {
 }
 
 /// What is said, to a room or to a user. Likes are not said but counted.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub enum Content {
     /// Text of 1 to [`MAX_BODY`] bytes.
     Text(wire::Text),
@@ -61,6 +63,8 @@ pub enum Content {
     Custom(wire::Custom),
     /// A gift; its count is at least 1.
     Gift(wire::Gift),
+    /// Several parts; never a single text and nothing else, which is a text.
+    Elements(wire::Elements),
 }
 
 impl Content {
@@ -90,10 +94,41 @@ impl Content {
                 name(&gift.combo_id, "combo_id exceeds 64 bytes")?;
                 body(gift.data.len(), "gift data exceeds 12 KiB")?;
                 gift.count = gift.count.max(1);
+                gift.combo_total = 0;
+                gift.combo_ended = false;
+            }
+            Self::Elements(elements) => {
+                check_elements(elements)?;
+                if let Some(text) = livegate_proto::elements::lone_text(elements) {
+                    return Self::Text(wire::Text { text }).checked();
+                }
             }
         }
         Ok(self)
     }
+}
+
+fn check_elements(said: &wire::Elements) -> Result<(), BadRequest> {
+    if said.elements.is_empty() {
+        return Err(BadRequest::parameter("elements are missing"));
+    }
+    let message = "more than 64 elements";
+    at_most(said.elements.len(), MAX_ELEMENTS, message)?;
+    let mut bytes = said.cloud_custom_data.len();
+    for element in &said.elements {
+        if element.r#type.is_empty() {
+            return Err(BadRequest::parameter("element type is empty"));
+        }
+        name(&element.r#type, "element type exceeds 64 bytes")?;
+        bytes += element.content.len();
+        body(bytes, "elements exceed 12 KiB")?;
+        if !livegate_proto::elements::is_object(&element.content) {
+            return Err(BadRequest::parameter(
+                "element content is not a JSON object",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn body(len: usize, message: &'static str) -> Result<(), BadRequest> {
@@ -159,6 +194,7 @@ impl From<send_request::Content> for Said {
             send_request::Content::Text(text) => Self::Content(Content::Text(text)),
             send_request::Content::Custom(custom) => Self::Content(Content::Custom(custom)),
             send_request::Content::Gift(gift) => Self::Content(Content::Gift(gift)),
+            send_request::Content::Elements(said) => Self::Content(Content::Elements(said)),
             send_request::Content::Like(like) => Self::Like(like),
         }
     }
@@ -170,6 +206,19 @@ impl From<Content> for room_message::Content {
             Content::Text(text) => Self::Text(text),
             Content::Custom(custom) => Self::Custom(custom),
             Content::Gift(gift) => Self::Gift(gift),
+            Content::Elements(said) => Self::Elements(said),
+        }
+    }
+}
+
+impl From<Content> for broadcast::Content {
+    /// A gift is no word to everybody: it goes as its parts.
+    fn from(content: Content) -> Self {
+        match content {
+            Content::Text(text) => Self::Text(text),
+            Content::Custom(custom) => Self::Custom(custom),
+            Content::Elements(said) => Self::Elements(said),
+            gift @ Content::Gift(_) => Self::Elements((&room_message::Content::from(gift)).into()),
         }
     }
 }
@@ -180,6 +229,7 @@ impl From<Content> for user_message::Content {
             Content::Text(text) => Self::Text(text),
             Content::Custom(custom) => Self::Custom(custom),
             Content::Gift(gift) => Self::Gift(gift),
+            Content::Elements(said) => Self::Elements(said),
         }
     }
 }
@@ -191,6 +241,7 @@ impl fmt::Debug for Content {
             Self::Text(_) => "Text",
             Self::Custom(_) => "Custom",
             Self::Gift(_) => "Gift",
+            Self::Elements(_) => "Elements",
         })
     }
 }

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use crate::auth::{KeyRing, Privileges};
 use crate::clock::Unix;
+use crate::directory::Directory;
 use crate::dispatch::Dispatch;
 use crate::id::{AppId, RoomId, RoomKey, SessionId, UserKey};
 use crate::online::{DeviceConfig, Online};
@@ -29,6 +30,7 @@ pub mod backend;
 mod client;
 pub mod command;
 pub mod content;
+pub mod governing;
 pub mod outcome;
 pub mod verb;
 
@@ -124,6 +126,7 @@ pub struct Actions {
     online: Online,
     dispatch: Dispatch,
     keys: Arc<KeyRing>,
+    directory: Arc<Directory>,
     apps: HashMap<AppId, App, foldhash::fast::RandomState>,
     /// For apps without a policy of their own.
     unknown: AppPolicy,
@@ -141,6 +144,7 @@ impl Actions {
         online: Online,
         dispatch: Dispatch,
         keys: Arc<KeyRing>,
+        directory: Arc<Directory>,
         policies: HashMap<AppId, AppPolicy>,
     ) -> Self {
         Self {
@@ -148,6 +152,7 @@ impl Actions {
             online,
             dispatch,
             keys,
+            directory,
             unknown: AppPolicy::default(),
             apps: policies
                 .into_iter()
@@ -159,6 +164,11 @@ impl Actions {
     /// Who is online.
     pub fn online(&self) -> &Online {
         &self.online
+    }
+
+    /// What the backend said of users.
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
     }
 
     /// The rooms.

@@ -17,6 +17,7 @@ use super::content::{
     BadRequest, Content, Said, at_most, check_message_id, check_profile, check_room_info,
 };
 use crate::id::{LiveId, RoomId, UserId};
+use crate::rooms::AttributesChange;
 
 /// Most bytes of a paging cursor: longer than any that livegate gives.
 pub const MAX_CURSOR: usize = 256;
@@ -127,6 +128,13 @@ pub enum Verb {
         /// 1 to 100.
         limit: u32,
     },
+    /// Change a room's attributes.
+    SetAttributes {
+        /// Which.
+        room: RoomId,
+        /// What is different.
+        change: AttributesChange,
+    },
     /// Put a new signature in place of the one that runs out.
     RenewSig {
         /// Not yet verified.
@@ -166,6 +174,18 @@ impl Verb {
                 after: history.after_seq,
                 limit: limit(history.limit, 50, 100)?,
             }),
+            Body::SetAttributes(set) => Ok(Self::SetAttributes {
+                room: room(&set.room_id)?,
+                change: AttributesChange {
+                    set: set
+                        .attributes
+                        .into_iter()
+                        .map(|a| (a.key, a.value))
+                        .collect(),
+                    delete: set.delete_keys,
+                    replace: set.replace,
+                },
+            }),
             Body::RenewSig(renew) => Ok(Self::RenewSig {
                 sig: renew.user_sig.into(),
             }),
@@ -180,7 +200,7 @@ impl Verb {
             | Body::RemovePublisher(_)
             | Body::StartPublishing(_)
             | Body::StopPublishing(_)
-            | Body::SetAttributes(_)
+            | Body::GrantPublisher(_)
             | Body::Call(_) => Err(refused(Code::UNSUPPORTED)),
         }
     }
@@ -201,6 +221,7 @@ impl Verb {
             Self::StartLive { .. } => "start_live",
             Self::EndLive { .. } => "end_live",
             Self::History { .. } => "history",
+            Self::SetAttributes { .. } => "set_attributes",
             Self::RenewSig { .. } => "renew_sig",
         }
     }

@@ -20,12 +20,15 @@ pub(super) fn push_to_room(request: wire::PushToRoomRequest) -> Result<PushToRoo
         push_to_room_request::Content::Text(text) => Content::Text(text),
         push_to_room_request::Content::Custom(custom) => Content::Custom(custom),
         push_to_room_request::Content::Gift(gift) => Content::Gift(gift),
+        push_to_room_request::Content::Elements(said) => Content::Elements(said),
     };
     Ok(PushToRoom {
         room: room(request.sdk_app_id, &request.room_id)?,
         from: sender(request.from)?,
         priority: priority(request.priority)?,
         content: content.checked()?,
+        bound: false,
+        message_id: request.idempotency_key,
     })
 }
 
@@ -34,6 +37,7 @@ pub(super) fn push_to_user(request: wire::PushToUserRequest) -> Result<PushToUse
         push_to_user_request::Content::Text(text) => Content::Text(text),
         push_to_user_request::Content::Custom(custom) => Content::Custom(custom),
         push_to_user_request::Content::Gift(gift) => Content::Gift(gift),
+        push_to_user_request::Content::Elements(said) => Content::Elements(said),
     };
     Ok(PushToUser {
         to: user(request.sdk_app_id, &request.user_id)?,

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::outbox::OutboxRow;
-use super::record::{LiveRecord, RoomRecord};
+use super::record::{LiveRecord, RoomRecord, UserRecord};
 use crate::clock::Unix;
 use crate::event::LiveStats;
 use crate::id::{LiveId, RoomKey, UserKey};
@@ -31,6 +31,8 @@ pub enum Subject {
     LiveEnded(RoomKey, LiveId),
     /// The making or changing of a room.
     Room(RoomKey),
+    /// A change of a room that was told already.
+    RoomChanged(RoomKey),
     /// Nobody waits: no outcome is sent.
     Quiet,
 }
@@ -46,8 +48,8 @@ pub enum Fact {
     Live(LiveId, LiveRecord),
     /// A snapshot of an open live's figures; ignored once it has ended.
     LiveStats(LiveId, LiveStats),
-    /// Signatures of the user issued before this (Unix seconds) are void.
-    Revoked(UserKey, u64),
+    /// What is kept of a user; a record of nothing is no record.
+    User(UserKey, UserRecord),
 }
 
 /// What became of a commit.
@@ -79,8 +81,8 @@ pub struct Recovered {
     /// Lives that ended within `EngineConfig::keep_ended`, in the order of
     /// their starts.
     pub ended: Vec<LiveRecord>,
-    /// Users and the Unix seconds before which their signatures are void.
-    pub revoked: Vec<(UserKey, u64)>,
+    /// What is kept of users.
+    pub users: Vec<(UserKey, UserRecord)>,
     /// When the earlier process last said that it was alive; `None`: there
     /// was none.
     pub alive: Option<Unix>,

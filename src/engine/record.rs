@@ -60,6 +60,12 @@ pub struct RoomRecord {
     /// How long lives of this room wait for a lost host, milliseconds.
     #[prost(uint32, optional, tag = "10")]
     pub grace_ms: Option<u32>,
+    /// What it shows of itself.
+    #[prost(message, optional, tag = "11")]
+    pub profile: Option<wire::RoomProfile>,
+    /// How often the attributes were changed.
+    #[prost(uint64, tag = "12")]
+    pub attributes_version: u64,
 }
 
 impl RoomRecord {
@@ -73,6 +79,29 @@ impl RoomRecord {
             room: RoomId::new(&self.room)?,
         })
     }
+}
+
+/// What is kept of a user: set by the backend.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct UserRecord {
+    /// Shown in place of what the client says; empty: not fixed.
+    #[prost(string, tag = "1")]
+    pub nick: String,
+    /// Shown in place of what the client says; empty: not fixed.
+    #[prost(string, tag = "2")]
+    pub avatar_url: String,
+    /// The backend made the account known.
+    #[prost(bool, tag = "3")]
+    pub imported: bool,
+    /// Until when the user may not speak in rooms, Unix milliseconds.
+    #[prost(uint64, tag = "4")]
+    pub rooms_muted_ms: u64,
+    /// Until when the user may not speak to users, Unix milliseconds.
+    #[prost(uint64, tag = "5")]
+    pub direct_muted_ms: u64,
+    /// Signatures issued before this are void, Unix seconds.
+    #[prost(uint64, tag = "6")]
+    pub revoked_s: u64,
 }
 
 /// A role that a user was given in a room.

@@ -29,7 +29,7 @@ use super::admission::{Admission, Pending};
 use super::config::GatewayConfig;
 use super::tls::ALPN;
 use crate::auth::KeyRing;
-use crate::clock::{Clock, Instant};
+use crate::clock::{Clock, Instant, Unix};
 use crate::id::{AppId, UserKey};
 use crate::session::{Prelogin, PreloginStep};
 use crate::shard::adopted::{Adopted, LoggedIn, Transport};
@@ -42,6 +42,9 @@ use crate::telemetry::{CloseReason, HandshakeFailure, Metrics, RefusalCause};
 /// Hands a logged-in connection to a shard.
 pub type Place<D> = Arc<dyn Fn(Adopted<D>) + Send + Sync>;
 
+/// Tells when a user's signatures were declared void; `None`: they were not.
+pub type Revoked = Arc<dyn Fn(&UserKey) -> Option<Unix> + Send + Sync>;
+
 /// What every connection needs until its login is done.
 pub struct Door<D> {
     /// Reads the time.
@@ -50,6 +53,8 @@ pub struct Door<D> {
     pub config: GatewayConfig,
     /// Each app's keys; may be replaced while running.
     pub keys: Arc<ArcSwap<KeyRing>>,
+    /// When a user's signatures were declared void.
+    pub revoked: Revoked,
     /// Limits of strangers.
     pub admission: Admission,
     /// Where logged-in connections go.
@@ -226,6 +231,13 @@ impl<D: Send + 'static> Door<D> {
         let now = self.clock.now().unix;
         let keys = self.keys.load();
         let verified = keys.verify(app, Some(&login.user_id), &login.user_sig, now);
+        let verified = verified.and_then(|verified| {
+            let user = UserKey {
+                app,
+                user: verified.user.clone(),
+            };
+            verified.unless_revoked((self.revoked)(&user))
+        });
         let verified = verified.map_err(|error| {
             tracing::debug!(%app, %error, "login refused");
             let text = error.to_string();

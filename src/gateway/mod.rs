@@ -40,7 +40,7 @@ pub mod tls;
 
 pub use certs::{CertError, CertFiles};
 pub use config::{BadGatewayConfig, GatewayConfig, ListenConfig, TlsConfig};
-pub use door::{Door, Place};
+pub use door::{Door, Place, Revoked};
 pub use tls::provider;
 
 use admission::Admission;
@@ -70,6 +70,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Each app's keys.
     pub keys: Arc<ArcSwap<KeyRing>>,
+    /// When a user's signatures were declared void.
+    pub revoked: Revoked,
     /// Where logged-in connections go.
     pub place: Place<NetDetached>,
     /// Counters.
@@ -156,6 +158,7 @@ impl Gateway {
                 clock: parts.clock,
                 config: settings.gateway.clone(),
                 keys: parts.keys,
+                revoked: parts.revoked,
                 admission: Admission::new(settings.gateway, settings.cores),
                 place: parts.place,
                 metrics: parts.metrics,

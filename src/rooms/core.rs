@@ -18,6 +18,7 @@
 
 mod closing;
 mod entering;
+mod governing;
 mod hosting;
 mod reading;
 mod speaking;
@@ -25,7 +26,9 @@ mod telling;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use livegate_proto::client::Role;
 use livegate_proto::code::Code;
@@ -34,6 +37,7 @@ use smallvec::SmallVec;
 pub use closing::{CreateArgs, DestroyedBy};
 pub(crate) use entering::Admission;
 pub use entering::{EnterArgs, LeaveCause};
+pub use governing::{AttributesChange, By, ProfileChange};
 pub use hosting::StartLiveArgs;
 pub use reading::{LiveReport, RoomReport};
 pub use speaking::{BackendPush, Publish, Published, Pushed};
@@ -56,6 +60,10 @@ use crate::rooms::presence::{Person, Presence};
 use crate::rooms::refusal::Refusal;
 use crate::telemetry::Metrics;
 
+/// How long a message of the backend is remembered, so that a repeat is the
+/// same one (the vendor's window).
+const PUSH_WINDOW: Duration = Duration::from_secs(300);
+
 /// What the shell carries out after an input, in this order.
 #[derive(Debug, Default)]
 pub(crate) struct Out {
@@ -74,8 +82,10 @@ pub(crate) struct Out {
 pub(crate) enum Record {
     /// The start or the end of a live.
     Live(Box<Commitment>),
-    /// The room's charter.
+    /// The room's charter, which somebody waits for.
     Room(Box<Charter>),
+    /// The room's charter after a change that was told already.
+    Changed(Box<Charter>),
     /// The room is no more.
     Gone,
     /// Figures of the open live.
@@ -112,6 +122,17 @@ enum Recording {
     Removing,
 }
 
+/// How far the store is behind what the room's charter says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    /// It is not.
+    Level,
+    /// A change is to be recorded, not before this time.
+    Due(Instant),
+    /// A change is being recorded; whether there was another one since.
+    Recording { again: bool },
+}
+
 /// Everything of one room.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -132,6 +153,11 @@ pub(crate) struct Core {
     likes: Likes,
     bucket: Bucket,
     dedupe: Dedupe,
+    /// What the backend said lately.
+    pushes: Dedupe,
+    /// What was recalled and is still in the log.
+    recalled: BTreeSet<u64>,
+    behind: Behind,
     live: Live,
     live_due: Option<Instant>,
     stats_due: Option<Instant>,
@@ -178,6 +204,9 @@ impl Core {
             likes: Likes::new(config.totals_every),
             bucket: Bucket::new(config.rate, now.instant),
             dedupe: Dedupe::new(config.dedupe_window, config.dedupe_entries),
+            pushes: Dedupe::new(PUSH_WINDOW, config.dedupe_entries),
+            recalled: BTreeSet::new(),
+            behind: Behind::Level,
             live: Live::default(),
             live_due: None,
             stats_due: None,
@@ -261,6 +290,8 @@ impl Core {
             self.likes.deadline(),
             self.log.deadline(),
             self.dedupe.deadline(),
+            self.pushes.deadline(),
+            self.behind_due(),
             retention,
         ]
         .into_iter()
@@ -285,6 +316,7 @@ impl Core {
         }
         self.log.trim(now.instant);
         self.dedupe.forget(now.instant);
+        self.pushes.forget(now.instant);
         self.settle(now, out);
         let kept_until = self.empty_since + self.config.retention;
         if self.is_passing() && kept_until <= now.instant {

@@ -226,7 +226,10 @@ impl Log {
 
     /// Entries after `cursor`, oldest first; from the oldest held when the
     /// cursor lies before it.
-    pub fn after(&self, cursor: u64) -> impl ExactSizeIterator<Item = &Entry> + Clone {
+    pub fn after(
+        &self,
+        cursor: u64,
+    ) -> impl ExactSizeIterator<Item = &Entry> + DoubleEndedIterator + Clone {
         let skip = cursor.clamp(self.tail(), self.head) - self.tail();
         let skip = usize::try_from(skip).expect("no more than entries held");
         self.entries.range(skip..)

@@ -111,6 +111,21 @@ impl Members {
         self.with_role.iter().filter_map(|n| self.list.get(n))
     }
 
+    /// Gives a member another role.
+    pub(crate) fn set_role(&mut self, user: &UserId, role: Role) {
+        let Some(position) = self.by_user.get(user).copied() else {
+            return;
+        };
+        if let Some(member) = self.list.get_mut(&position) {
+            member.person.role = role;
+        }
+        if role == Role::Viewer {
+            self.with_role.remove(&position);
+        } else {
+            self.with_role.insert(position);
+        }
+    }
+
     /// Up to `limit` members after the position `after` (0: from the first),
     /// and the position of the last when more follow.
     pub(crate) fn page(&self, after: u64, limit: usize) -> (Vec<&Member>, Option<u64>) {

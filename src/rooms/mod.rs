@@ -38,8 +38,8 @@ pub mod timers;
 
 pub use config::RoomsConfig;
 pub use core::{
-    BackendPush, CreateArgs, DestroyedBy, EnterArgs, LeaveCause, LiveReport, Publish, Published,
-    Pushed, RoomReport, StartLiveArgs,
+    AttributesChange, BackendPush, By, CreateArgs, DestroyedBy, EnterArgs, LeaveCause, LiveReport,
+    ProfileChange, Publish, Published, Pushed, RoomReport, StartLiveArgs,
 };
 pub use membership::{Entered, Membership};
 pub use refusal::Refusal;

@@ -15,6 +15,10 @@ pub(crate) fn commit(room: &RoomKey, record: &Record) -> Commit {
             Subject::Room(room.clone()),
             Fact::Room(room.clone(), charter.record(room)),
         ),
+        Record::Changed(charter) => (
+            Subject::RoomChanged(room.clone()),
+            Fact::Room(room.clone(), charter.record(room)),
+        ),
         Record::Gone => (Subject::Room(room.clone()), Fact::RoomGone(room.clone())),
         Record::Stats(live, stats) => (Subject::Quiet, Fact::LiveStats(*live, *stats)),
     };

@@ -25,7 +25,7 @@ use crate::rooms::charter::Charter;
 use crate::rooms::config::RoomsConfig;
 use crate::rooms::core::{Birth, Core, CreateArgs, LiveReport};
 use crate::rooms::listing::{Listing, Rank};
-use crate::rooms::live::CommitResult;
+use crate::rooms::live::{Asker, CommitResult};
 use crate::rooms::log::Budget;
 use crate::rooms::recording;
 use crate::rooms::refusal::Refusal;
@@ -146,6 +146,31 @@ impl Rooms {
         let room = id.unwrap_or_else(recording::room_id);
         let key = RoomKey { app, room };
         self.claim(&key, true, now)?.create(args, now)
+    }
+
+    /// Makes a room to last, for the backend, and waits until it is recorded.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create); [`Code::STORE_UNAVAILABLE`].
+    pub async fn create_for_backend(
+        &self,
+        app: AppId,
+        id: Option<RoomId>,
+        args: impl FnOnce(Asker) -> CreateArgs,
+        now: Moment,
+    ) -> Result<RoomId, Refusal> {
+        if id.as_ref().is_some_and(is_assigned) {
+            return Err(Refusal::new(Code::BAD_ROOM_ID));
+        }
+        let room = id.unwrap_or_else(recording::room_id);
+        let key = RoomKey { app, room };
+        let room = self.claim(&key, true, now)?;
+        room.create_for_backend(args, now).await
+    }
+
+    /// The rooms of an app, all of them.
+    pub fn of_app(&self, app: AppId) -> Vec<Arc<Room>> {
+        self.select(|room| room.key().app == app)
     }
 
     /// One page of an app's rooms: those with a live first, then by online
@@ -287,6 +312,7 @@ impl Rooms {
                 self.with(&key, |room| room.end_committed(live, result, now));
             }
             Subject::Room(key) => self.with(&key, |room| room.recorded(done, now)),
+            Subject::RoomChanged(key) => self.with(&key, |room| room.caught_up(done, now)),
             Subject::Quiet => {}
         }
     }

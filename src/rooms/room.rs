@@ -6,13 +6,13 @@
 
 mod acting;
 mod following;
+mod governing;
 mod reading;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 pub use following::Taken;
-use livegate_proto::code::Code;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
@@ -20,12 +20,11 @@ use tokio::sync::oneshot;
 use crate::clock::{Moment, Unix};
 use crate::dispatch::SessionEvent;
 use crate::engine::record::{BadRecord, LiveRecord};
-use crate::event::LiveEnded;
 use crate::id::{LiveId, RoomKey, RoomUid, SessionId, ShardId};
 use crate::rooms::answer;
 use crate::rooms::bells::Bells;
 use crate::rooms::core::{Core, Done, Out, Record, Standing};
-use crate::rooms::live::{Answer, Asker, CommitResult};
+use crate::rooms::live::{Asker, CommitResult};
 use crate::rooms::recording;
 use crate::rooms::refusal::Refusal;
 use crate::rooms::registry::{Parts, Rooms};
@@ -34,8 +33,8 @@ use crate::rooms::timers::Alarm;
 /// Stands for a backend call where a session would be.
 const BACKEND: SessionId = SessionId(u64::MAX);
 
-/// What a call that ends a live comes to.
-type Ended = Result<Arc<LiveEnded>, Refusal>;
+/// What a call of the backend comes to.
+type Waited = Result<Done, Refusal>;
 
 /// A room. Shared by the registry, its members' sessions and their shards.
 #[derive(Debug)]
@@ -56,7 +55,7 @@ pub struct Room {
 struct Inner {
     core: Core,
     alarm: Alarm,
-    waiting: Vec<(u64, oneshot::Sender<Ended>)>,
+    waiting: Vec<(u64, oneshot::Sender<Waited>)>,
     waits: u64,
 }
 
@@ -145,6 +144,10 @@ impl Room {
         self.decide(now, |core, out| core.recorded(done, now, out));
     }
 
+    pub(crate) fn caught_up(&self, done: bool, now: Moment) {
+        self.decide(now, |core, out| core.caught_up(done, now, out));
+    }
+
     pub(crate) fn recover_live(
         &self,
         record: LiveRecord,
@@ -194,6 +197,7 @@ impl Room {
             match record {
                 Record::Live(commitment) => core.not_submitted(&commitment, now, out),
                 Record::Room(_) | Record::Gone => core.recorded(false, now, out),
+                Record::Changed(_) => core.caught_up(false, now, out),
                 Record::Stats(..) => {}
             }
         }
@@ -244,18 +248,9 @@ impl Inner {
             };
             let (_, waits) = self.waiting.swap_remove(place);
             // The call may have been given up meanwhile.
-            let _ = waits.send(result.and_then(ended));
+            let _ = waits.send(result);
         }
         sessions
-    }
-}
-
-fn ended(done: Done) -> Ended {
-    match done {
-        Done::Live(Answer::Ended(fact)) => Ok(fact),
-        Done::Live(Answer::Started { .. }) | Done::Created(_) | Done::Destroyed => {
-            Err(Code::INTERNAL.into())
-        }
     }
 }
 

@@ -257,9 +257,8 @@ async fn an_app_has_only_so_many_rooms() {
     let _two = world.enter("two", 2, "a");
     let refused = world.rooms.find_or_open(&key("three"), world.now());
     assert_eq!(refused.unwrap_err().code, Code::ROOM_COUNT_LIMIT);
-    let by_backend = DestroyedBy::Backend;
     let room = Arc::clone(one.membership.room());
-    room.destroy(by_backend, world.now()).unwrap();
+    room.destroy_for_backend(world.now()).await.unwrap();
     assert!(world.rooms.find_or_open(&key("three"), world.now()).is_ok());
 }
 
@@ -305,8 +304,10 @@ async fn a_page_of_rooms_fits_a_frame_however_much_they_say_of_themselves() {
         let id = RoomId::new(&format!("r{n}")).unwrap();
         let args = CreateArgs {
             asker: asker(1),
-            owner: user("owner"),
+            owner: Some(user("owner")),
             info: Bytes::from(vec![7; 4096]),
+            profile: ProfileChange::default(),
+            kind: String::new(),
         };
         world
             .rooms
@@ -537,8 +538,10 @@ impl World {
     fn create(&self, room: Option<&str>, owner: &str) -> Result<(), Refusal> {
         let args = CreateArgs {
             asker: asker(1),
-            owner: user(owner),
+            owner: Some(user(owner)),
             info: Bytes::from("info"),
+            profile: ProfileChange::default(),
+            kind: String::new(),
         };
         let id = room.map(|id| RoomId::new(id).unwrap());
         self.rooms.create(APP, id, args, self.now())

@@ -33,6 +33,7 @@ use crate::callback::{Delivery, Dispatcher};
 use crate::clock::Clock;
 use crate::config::StopConfig;
 use crate::gateway::{self, Gateway};
+use crate::id::UserKey;
 use crate::rooms::driver;
 use crate::shard::Shards;
 use crate::shard::carrier::NetCarrier;
@@ -76,6 +77,7 @@ impl Server {
             NodeSettings {
                 engine: settings.engine,
                 rooms: settings.rooms,
+                directory: settings.directory,
                 session: settings.session,
                 shard: settings.shard,
                 keys,
@@ -85,14 +87,12 @@ impl Server {
         )?;
         let shards = Shards::<NetCarrier>::new(&node.dispatch);
         let strangers = stranger_runtime(&settings.gateway)?;
-        let place = {
-            let shards = shards.clone();
-            Arc::new(move |adopted| shards.place(adopted))
-        };
+        let onto = shards.clone();
         let parts = gateway::Parts {
             clock: clock.clone(),
             keys: gateway_keys,
-            place,
+            revoked: revoked(&node),
+            place: Arc::new(move |adopted| onto.place(adopted)),
             metrics: Arc::clone(&node.metrics),
         };
         let gateway = {
@@ -287,4 +287,10 @@ async fn watch_store(
             health.fault("store", "cannot be written");
         }
     }
+}
+
+/// Tells the gateway whose signatures were declared void.
+fn revoked(node: &Node) -> gateway::Revoked {
+    let directory = Arc::clone(&node.directory);
+    Arc::new(move |user: &UserKey| directory.revoked_at(user))
 }

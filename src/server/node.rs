@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use crate::actions::{Actions, AppPolicy};
 use crate::auth::KeyRing;
 use crate::clock::Clock;
+use crate::directory::{Directory, DirectoryConfig};
 use crate::dispatch::Dispatch;
 use crate::engine::record::BadRecord;
 use crate::engine::{Engine, EngineConfig, OpenError, Outcome, Stepper};
@@ -27,6 +28,8 @@ pub struct NodeSettings {
     pub engine: EngineConfig,
     /// Rooms.
     pub rooms: RoomsConfig,
+    /// What is kept of users.
+    pub directory: DirectoryConfig,
     /// Sessions.
     pub session: SessionConfig,
     /// Shards.
@@ -59,6 +62,8 @@ pub struct Node {
     pub dispatch: Dispatch,
     /// The store.
     pub engine: Arc<Engine>,
+    /// What backends said of users.
+    pub directory: Arc<Directory>,
     /// The rooms.
     pub rooms: Arc<Rooms>,
     /// What users and backends may do.
@@ -85,6 +90,7 @@ impl Node {
         let opened = Engine::open(&settings.engine, clock.clone(), Arc::clone(&metrics))?;
         let (engine, mut recovered, outcomes) = opened;
         let node = Self::assemble(settings, clock, metrics, engine);
+        node.directory.recover(&mut recovered);
         node.rooms.recover(&mut recovered, node.clock.now())?;
         Ok((node, outcomes))
     }
@@ -101,6 +107,7 @@ impl Node {
         let opened = Engine::open_stepped(&settings.engine, clock.clone(), Arc::clone(&metrics))?;
         let (engine, mut recovered, outcomes, stepper) = opened;
         let node = Self::assemble(settings, clock, metrics, engine);
+        node.directory.recover(&mut recovered);
         node.rooms.recover(&mut recovered, node.clock.now())?;
         Ok((node, outcomes, stepper))
     }
@@ -120,11 +127,14 @@ impl Node {
             clock.clone(),
             Arc::clone(&metrics),
         );
+        let directory = Directory::new(settings.directory, Arc::clone(&engine));
+        let directory = Arc::new(directory);
         let actions = Actions::new(
             Arc::clone(&rooms),
             Online::default(),
             dispatch.clone(),
             Arc::clone(&keys),
+            Arc::clone(&directory),
             settings.policies,
         );
         Self {
@@ -132,6 +142,7 @@ impl Node {
             metrics,
             dispatch,
             engine,
+            directory,
             rooms,
             actions: Arc::new(actions),
             keys,

@@ -8,6 +8,7 @@ use crate::auth::AuthConfig;
 use crate::backend::BackendConfig;
 use crate::callback::CallbackConfig;
 use crate::config::{Loaded, StopConfig};
+use crate::directory::DirectoryConfig;
 use crate::engine::EngineConfig;
 use crate::gateway::{GatewayConfig, ListenConfig, TlsConfig};
 use crate::id::AppId;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub shard: ShardConfig,
     /// Limits of rooms.
     pub rooms: RoomsConfig,
+    /// What is kept of users.
+    pub directory: DirectoryConfig,
     /// The store.
     pub engine: EngineConfig,
     /// The internal port.
@@ -63,6 +66,7 @@ impl From<Loaded> for Settings {
                 ..config.shard
             },
             rooms: config.rooms,
+            directory: config.directory,
             engine: config.engine,
             internal: config.internal,
             stop: config.stop,

@@ -104,6 +104,10 @@ async fn gateway(identity: Identity, settings: NodeSettings) -> Outcome {
             &auth,
             std::path::Path::new("."),
         )?)),
+        revoked: {
+            let directory = Arc::clone(&node.directory);
+            Arc::new(move |user: &livegate::id::UserKey| directory.revoked_at(user))
+        },
         place: Arc::new(move |adopted| handle.adopt(adopted)),
         metrics: Arc::clone(&node.metrics),
         stop,

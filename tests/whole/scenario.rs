@@ -470,6 +470,7 @@ fn said(message: &livegate_client::wire::RoomMessage) -> String {
     match message.content.as_ref().unwrap() {
         room_message::Content::Text(text) => format!("{from} {}", text.text),
         room_message::Content::Custom(custom) => format!("{from} {}", custom.r#type),
+        room_message::Content::Elements(said) => format!("{from} {}", said.elements.len()),
         room_message::Content::Gift(gift) => format!("{from} {} {}", gift.count, gift.gift_id),
     }
 }

@@ -134,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             ..RoomSnapshot::default()
         };
         let entered = EnterRoomReply {
-            room: Some(room),
+            room: Some(Box::new(room)),
             ..EnterRoomReply::default()
         };
         self.reply(id, reply::Body::EnterRoom(entered)).await;

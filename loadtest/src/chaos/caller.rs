@@ -63,7 +63,9 @@ impl Caller {
         });
         let reply = self.ask(request, |push| pushes.push(push)).await?;
         match accepted("enter", reply)?.body {
-            Some(reply::Body::EnterRoom(entered)) => Ok((entered.room.unwrap_or_default(), pushes)),
+            Some(reply::Body::EnterRoom(entered)) => {
+                Ok((*entered.room.unwrap_or_default(), pushes))
+            }
             _ => Err("enter: answered with another body".to_owned()),
         }
     }

@@ -132,6 +132,12 @@ fn in_room(what: &What) -> String {
         What::Dropped { count, .. } => format!("{count} messages skipped, this line is too slow"),
         What::RoleChanged { role } => format!("you are {role}"),
         What::RoomDestroyed { reason } => format!("the room is gone: {reason}"),
+        What::InfoChanged { name, keys } => {
+            format!("the room is {name:?} now, with {}", keys.join(", "))
+        }
+        What::Recalled { seqs } => format!("taken back: {seqs:?}"),
+        What::Notice { content } => format!("notice: {content}"),
+        What::InvitationEnded { outcome, .. } => format!("the invitation is over: {outcome}"),
         live => of_live(live),
     }
 }
@@ -181,6 +187,7 @@ fn said(from: &str, nick: &str, content: &Content) -> String {
             format!("{who} sends {custom_type} ({bytes} bytes)")
         }
         Content::Gift { gift_id, count, .. } => format!("{who} gives {count} x {gift_id}"),
+        Content::Elements { kinds } => format!("{who} sends {}", kinds.join(", ")),
         Content::Empty {} => format!("{who} says nothing"),
     }
 }

@@ -155,6 +155,20 @@ pub(in crate::cli) enum What {
     RoomDestroyed {
         reason: String,
     },
+    InfoChanged {
+        name: String,
+        keys: Vec<String>,
+    },
+    Recalled {
+        seqs: Vec<u64>,
+    },
+    Notice {
+        content: String,
+    },
+    InvitationEnded {
+        invitation_id: String,
+        outcome: &'static str,
+    },
     Gap {
         room: String,
         epoch: u64,
@@ -197,6 +211,9 @@ pub(in crate::cli) enum Content {
         gift_id: String,
         count: u32,
         combo_id: String,
+    },
+    Elements {
+        kinds: Vec<String>,
     },
     Empty {},
 }

@@ -1,9 +1,9 @@
 //! Makes lines of events.
 
 use livegate_client::wire::{
-    AwayCause, Custom, EndReason, EnterRoomReply, Gift, HostAway, LiveEnded, LivePhase, LiveState,
-    Presence, PresenceDigest, Priority, Role, RoomMessage, Text, User, broadcast, room_message,
-    user_message,
+    AwayCause, Custom, Elements, EndReason, EnterRoomReply, Gift, HostAway, LiveEnded, LivePhase,
+    LiveState, Presence, PresenceDigest, Priority, Role, RoomMessage, Text, User, broadcast,
+    room_message, user_message,
 };
 use livegate_client::{
     DirectMessage, Disconnect, Entered, Event, GapCause, RoomEvent, RoomEventKind, Source,
@@ -197,6 +197,32 @@ fn in_room(kind: &RoomEventKind) -> What {
         RoomEventKind::Destroyed(destroyed) => What::RoomDestroyed {
             reason: destroyed.reason.clone(),
         },
+        other => governed(other),
+    }
+}
+
+/// What was changed in the room itself.
+fn governed(kind: &RoomEventKind) -> What {
+    match kind {
+        RoomEventKind::InfoChanged(changed) => What::InfoChanged {
+            name: (changed.profile.as_ref())
+                .map(|profile| profile.name.clone())
+                .unwrap_or_default(),
+            keys: (changed.profile.iter())
+                .flat_map(|profile| &profile.app_defined)
+                .map(|field| field.key.clone())
+                .collect(),
+        },
+        RoomEventKind::Recalled(recalled) => What::Recalled {
+            seqs: recalled.seqs.clone(),
+        },
+        RoomEventKind::Notice(notice) => What::Notice {
+            content: notice.content.clone(),
+        },
+        RoomEventKind::InvitationEnded(ended) => What::InvitationEnded {
+            invitation_id: ended.invitation_id.clone(),
+            outcome: ended.outcome().as_str_name(),
+        },
         _ => What::Unknown {},
     }
 }
@@ -335,9 +361,18 @@ macro_rules! content_of {
     )*};
 }
 content_of! {
-    room_message: Text, Custom, Gift;
-    user_message: Text, Custom, Gift;
-    broadcast: Text, Custom;
+    room_message: Text, Custom, Gift, Elements;
+    user_message: Text, Custom, Gift, Elements;
+    broadcast: Text, Custom, Elements;
+}
+
+impl From<&Elements> for Content {
+    fn from(said: &Elements) -> Self {
+        let kinds = said.elements.iter().map(|element| element.r#type.clone());
+        Self::Elements {
+            kinds: kinds.collect(),
+        }
+    }
 }
 
 impl From<&Text> for Content {

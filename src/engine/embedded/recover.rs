@@ -48,9 +48,9 @@ fn collect(db: &Database, meta: &Meta, ended: usize, keep: Unix) -> Result<Recov
     for room in tables::rooms(&txn)? {
         recovered.rooms.push(keyed(room)?);
     }
-    for (app, user, not_before) in tables::revoked(&txn)? {
+    for (app, user, record) in tables::users(&txn)? {
         let user = UserId::new(&user)?;
-        recovered.revoked.push((UserKey { app, user }, not_before));
+        recovered.users.push((UserKey { app, user }, record));
     }
     Ok(recovered)
 }

@@ -14,7 +14,7 @@ use redb::{
 
 use super::StoreError;
 use crate::clock::Unix;
-use crate::engine::record::{LiveRecord, RoomRecord};
+use crate::engine::record::{LiveRecord, RoomRecord, UserRecord};
 use crate::engine::{Commit, DeadLetter, Fact, OrderKey, OutboxRow, Row, Settlement};
 use crate::event::LiveStats;
 use crate::id::{AppId, LiveId, RoomKey, UserKey};
@@ -43,7 +43,7 @@ const ENDED: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("lives_ende
 /// When a live ended (Unix milliseconds) and which: for pruning.
 const ENDED_AT: TableDefinition<'_, (u64, u128), ()> = TableDefinition::new("lives_ended_at");
 /// App and user to Unix seconds.
-const REVOKED: TableDefinition<'_, (u32, &str), u64> = TableDefinition::new("revoked");
+const USERS: TableDefinition<'_, (u32, &str), &[u8]> = TableDefinition::new("users");
 /// Place to `QueuedRecord`.
 const OUTBOX: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("outbox");
 /// App, order key and place.
@@ -77,7 +77,7 @@ pub(super) struct Tables<'txn> {
     open: Table<'txn, u128, &'static [u8]>,
     ended: Table<'txn, u128, &'static [u8]>,
     ended_at: Table<'txn, (u64, u128), ()>,
-    revoked: Table<'txn, (u32, &'static str), u64>,
+    users: Table<'txn, (u32, &'static str), &'static [u8]>,
     outbox: Table<'txn, u64, &'static [u8]>,
     order: Table<'txn, (u32, &'static str, u64), ()>,
     dead: Table<'txn, u64, &'static [u8]>,
@@ -101,7 +101,7 @@ impl<'txn> Tables<'txn> {
             open: txn.open_table(OPEN)?,
             ended: txn.open_table(ENDED)?,
             ended_at: txn.open_table(ENDED_AT)?,
-            revoked: txn.open_table(REVOKED)?,
+            users: txn.open_table(USERS)?,
             outbox: txn.open_table(OUTBOX)?,
             order: txn.open_table(ORDER)?,
             dead: txn.open_table(DEAD)?,
@@ -162,7 +162,7 @@ impl<'txn> Tables<'txn> {
             }
             Fact::Live(live, record) => self.put_live(*live, record),
             Fact::LiveStats(live, stats) => self.put_stats(*live, *stats),
-            Fact::Revoked(user, not_before) => self.revoke(user, *not_before),
+            Fact::User(user, record) => self.put_user(user, record),
         }
     }
 
@@ -202,9 +202,14 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
-    fn revoke(&mut self, user: &UserKey, not_before: u64) -> Result<()> {
+    fn put_user(&mut self, user: &UserKey, record: &UserRecord) -> Result<()> {
         let key = (user.app.0, user.user.as_str());
-        self.revoked.insert(key, not_before)?;
+        if *record == UserRecord::default() {
+            self.users.remove(key)?;
+        } else {
+            let bytes = record.encode_to_vec();
+            self.users.insert(key, bytes.as_slice())?;
+        }
         Ok(())
     }
 
@@ -331,14 +336,14 @@ pub(super) fn ended_lives(txn: &ReadTransaction, limit: usize) -> Result<Vec<Liv
     Ok(lives)
 }
 
-/// App, user and the Unix seconds before which signatures are void.
-pub(super) fn revoked(txn: &ReadTransaction) -> Result<Vec<(AppId, String, u64)>> {
-    let table = txn.open_table(REVOKED)?;
+/// App, user and what is kept of them.
+pub(super) fn users(txn: &ReadTransaction) -> Result<Vec<(AppId, String, UserRecord)>> {
+    let table = txn.open_table(USERS)?;
     let mut all = Vec::new();
     for entry in table.iter()? {
         let (key, value) = entry?;
         let (app, user) = key.value();
-        all.push((AppId(app), user.to_owned(), value.value()));
+        all.push((AppId(app), user.to_owned(), decode(value.value())?));
     }
     Ok(all)
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use livegate_proto::client::{self as wire, Role, push};
 use livegate_proto::code::Code;
 
+use super::governing::{ProfileChange, changed};
 use super::{Core, Done, Out, Record, Recording, Standing};
 use crate::clock::Moment;
 use crate::dispatch::SessionEvent;
@@ -18,10 +19,14 @@ use crate::rooms::refusal::Refusal;
 pub struct CreateArgs {
     /// Whose request.
     pub asker: Asker,
-    /// Who will own the room.
-    pub owner: UserId,
+    /// Who will own the room; `None`: nobody, only the backend governs it.
+    pub owner: Option<UserId>,
     /// Opaque.
     pub info: Bytes,
+    /// What it shows from the beginning.
+    pub profile: ProfileChange,
+    /// As the v4 API names its type; empty: not said.
+    pub kind: String,
 }
 
 /// Who destroys a room.
@@ -29,8 +34,8 @@ pub struct CreateArgs {
 pub enum DestroyedBy {
     /// A user, whose request is answered when it is done.
     User(UserId, Asker),
-    /// The business backend.
-    Backend,
+    /// The business backend, which is answered when it is done.
+    Backend(Asker),
 }
 
 impl Core {
@@ -43,20 +48,21 @@ impl Core {
         out: &mut Out,
     ) -> Result<(), Refusal> {
         self.must_be_open()?;
-        if self.charter.is_owned_by(&args.owner) {
+        if self.charter.durable && self.charter.owner == args.owner {
             return Err(Refusal::new(Code::ROOM_ALREADY_OWNED));
         }
-        let other_hosts = self
-            .live
-            .host()
-            .is_some_and(|(host, _)| *host != args.owner);
-        if self.charter.owner.is_some() || other_hosts {
+        let host = self.live.host().map(|(host, _)| host);
+        let other_hosts = host.is_some_and(|host| args.owner.as_ref() != Some(host));
+        if self.charter.durable || other_hosts {
             return Err(Refusal::new(Code::ROOM_ID_IN_USE));
         }
         self.must_not_be_recording()?;
+        let mut profile = changed(self.charter.profile.clone(), args.profile)?;
+        profile.r#type = args.kind;
         let charter = Charter {
-            owner: Some(args.owner),
+            owner: args.owner,
             info: args.info,
+            profile,
             durable: true,
             ..self.charter.clone()
         };
@@ -79,14 +85,18 @@ impl Core {
     ) -> Result<(), Refusal> {
         self.must_be_open()?;
         self.must_not_be_recording()?;
-        if let DestroyedBy::User(user, asker) = by {
-            let member = self.members.get(&user);
-            let is_admin = member.is_some_and(|member| member.person.role == Role::Admin);
-            if !self.charter.is_owned_by(&user) && !is_admin {
-                return Err(Refusal::new(Code::NO_PERMISSION));
+        let asker = match by {
+            DestroyedBy::User(user, asker) => {
+                let member = self.members.get(&user);
+                let is_admin = member.is_some_and(|member| member.person.role == Role::Admin);
+                if !self.charter.is_owned_by(&user) && !is_admin {
+                    return Err(Refusal::new(Code::NO_PERMISSION));
+                }
+                asker
             }
-            self.destroyer = Some(asker);
-        }
+            DestroyedBy::Backend(asker) => asker,
+        };
+        self.destroyer = Some(asker);
         self.standing = Standing::Closing;
         self.settle(now, out);
         Ok(())
@@ -101,7 +111,10 @@ impl Core {
                 out.answers.push((asker, Ok(created)));
             }
             Recording::Creating { asker, before } => {
-                self.charter = *before;
+                // What else was changed meanwhile stays.
+                self.charter.owner = before.owner;
+                self.charter.info = before.info;
+                self.charter.durable = before.durable;
                 self.empty_since = now.instant;
                 let refusal = Refusal::from(Code::STORE_UNAVAILABLE);
                 out.answers.push((asker, Err(refusal)));

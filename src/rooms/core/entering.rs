@@ -7,7 +7,7 @@ use livegate_proto::code::Code;
 
 use super::telling::hash;
 use super::{Core, Out, Standing};
-use crate::clock::{Instant, Moment};
+use crate::clock::{Instant, Moment, Unix};
 use crate::dispatch::SessionEvent;
 use crate::event::EndReason;
 use crate::id::{SessionId, UserId};
@@ -76,6 +76,9 @@ impl Core {
         out: &mut Out,
     ) -> Result<Admission, Refusal> {
         self.must_be_open()?;
+        if self.charter.banned_until(&args.user, now.unix).is_some() {
+            return Err(Refusal::new(Code::BANNED));
+        }
         self.must_have_place(args)?;
         let given = self.charter.roles.get(&args.user);
         let person = Person {
@@ -97,7 +100,7 @@ impl Core {
         }
         Ok(Admission {
             ticket: seated.ticket,
-            snapshot: self.snapshot(&args.user),
+            snapshot: self.snapshot(&args.user, now),
             flash: self.flash.version(),
             hosting: self.live.hosted_by(args.session),
         })
@@ -186,8 +189,10 @@ impl Core {
             return 0;
         };
         let shown = self.shown(&member);
+        let banned = self.charter.banned_until(user, now.unix);
         let kicked = wire::Kicked {
             reason: reason.to_owned(),
+            banned_until_ms: banned.map_or(0, Unix::millis_i64),
         };
         let frame = self.aside(push::Body::Kicked(kicked), now);
         for session in &member.sessions {
@@ -257,7 +262,8 @@ impl Core {
         self.apply(effects, now, out);
     }
 
-    fn snapshot(&self, user: &UserId) -> wire::EnterRoomReply {
+    fn snapshot(&self, user: &UserId, now: Moment) -> wire::EnterRoomReply {
+        let muted = self.charter.muted_until(user, now.unix);
         let role = self.members.get(user).map(|member| self.role_of(member));
         let exact = self.presence.is_exact();
         let members = if exact {
@@ -274,12 +280,13 @@ impl Core {
             totals: Some(self.totals()),
             members,
             exact_presence: exact,
-            attributes: None,
+            attributes: Some(self.charter.wire_attributes()),
+            publishers: Vec::new(),
         };
         wire::EnterRoomReply {
-            room: Some(room),
+            room: Some(Box::new(room)),
             role: role.unwrap_or(Role::Viewer).into(),
-            muted_until_ms: 0,
+            muted_until_ms: muted.map_or(0, Unix::millis_i64),
             heartbeat_ms: 0,
         }
     }

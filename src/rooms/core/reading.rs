@@ -1,13 +1,15 @@
 //! What a room shows of itself.
 
+use std::collections::BTreeMap;
+
 use livegate_proto::Encoded;
-use livegate_proto::client as wire;
+use livegate_proto::client::{self as wire, Role};
 use livegate_proto::code::Code;
 
 use super::Core;
-use crate::clock::Moment;
+use crate::clock::{Moment, Unix};
 use crate::event::LiveStats;
-use crate::id::{LiveId, SessionId};
+use crate::id::{LiveId, SessionId, UserId};
 use crate::rooms::members::Member;
 use crate::rooms::refusal::Refusal;
 
@@ -61,6 +63,7 @@ impl Core {
             online: self.presence.online(),
             created_ms: self.charter.created.millis_i64(),
             live: self.live.wire_state(),
+            profile: Some(Box::new(self.charter.profile.clone())),
         }
     }
 
@@ -121,6 +124,47 @@ impl Core {
         })
     }
 
+    /// The newest frames with a seq of at most `before` (0: the newest), newest
+    /// first, with whether each was recalled. Looks at a bounded part of
+    /// the log.
+    pub(crate) fn newest(&self, before: u64) -> Vec<(Encoded, bool)> {
+        /// Entries that one look passes over.
+        const LOOKS: usize = 1_024;
+        let before = if before == 0 { u64::MAX } else { before };
+        let newest = self.log.after(0).rev();
+        let asked = newest.filter(|entry| entry.seq <= before).take(LOOKS);
+        asked
+            .map(|entry| (entry.frame.clone(), self.is_recalled(entry.seq)))
+            .collect()
+    }
+
+    /// The attributes and their version.
+    pub(crate) fn attributes(&self) -> wire::Attributes {
+        self.charter.wire_attributes()
+    }
+
+    /// Who is muted, until when.
+    pub(crate) fn mutes(&self, now: Unix) -> Vec<(UserId, Unix)> {
+        holding(&self.charter.mutes, now)
+    }
+
+    /// Who is banned, until when.
+    pub(crate) fn bans(&self, now: Unix) -> Vec<(UserId, Unix)> {
+        holding(&self.charter.bans, now)
+    }
+
+    /// The owner, and who was given a role.
+    pub(crate) fn roles(&self) -> (Option<UserId>, Vec<(UserId, Role)>) {
+        let roles = self.charter.roles.iter();
+        let roles = roles.map(|(user, role)| (user.clone(), *role));
+        (self.charter.owner.clone(), roles.collect())
+    }
+
+    /// The role of a user who is here.
+    pub(crate) fn role_of_user(&self, user: &UserId) -> Option<Role> {
+        self.members.get(user).map(|member| self.role_of(member))
+    }
+
     pub(super) fn totals(&self) -> wire::Totals {
         wire::Totals {
             likes: self.likes.total(),
@@ -134,4 +178,9 @@ impl Core {
             entered_ms: member.entered.millis_i64(),
         }
     }
+}
+
+fn holding(untils: &BTreeMap<UserId, Unix>, now: Unix) -> Vec<(UserId, Unix)> {
+    let holds = untils.iter().filter(|(_, until)| **until > now);
+    holds.map(|(user, until)| (user.clone(), *until)).collect()
 }

@@ -9,7 +9,7 @@ use livegate_proto::code::Code;
 use super::{Core, Out};
 use crate::clock::{Moment, Unix};
 use crate::dispatch::Class;
-use crate::id::SessionId;
+use crate::id::{SessionId, UserId};
 use crate::rooms::dedupe::Place;
 use crate::rooms::limit::Urgency;
 use crate::rooms::live::Phase;
@@ -81,6 +81,10 @@ pub struct BackendPush {
     pub content: Content,
     /// Unspecified is high; low and lowest are normal.
     pub priority: Priority,
+    /// What binds a message of a user binds it too: the room's rate, mutes.
+    pub bound: bool,
+    /// Makes a repeat within five minutes the same message; empty: none.
+    pub message_id: Arc<str>,
 }
 
 impl std::fmt::Debug for BackendPush {
@@ -97,8 +101,12 @@ impl std::fmt::Debug for BackendPush {
 pub struct Pushed {
     /// The incarnation of the room's sequence.
     pub epoch: u64,
-    /// In the room's order.
+    /// In the room's order; 0 when it was discarded.
     pub seq: u64,
+    /// When it was stamped or discarded.
+    pub time: Unix,
+    /// Why it was accepted and yet discarded; empty: it was not.
+    pub drop_reason: &'static str,
     /// Sessions in the room, to which it is offered.
     pub offered: u32,
     /// Sessions that are lost and may yet come back: a host within its grace.
@@ -118,6 +126,7 @@ impl Core {
         let member = self.member(publish.session)?;
         let role = self.role_of(member);
         let person = member.person.clone();
+        self.must_not_be_muted(&person.user, role, now)?;
         let class = self.class_of(&publish, role)?;
         let found = self
             .dedupe
@@ -157,7 +166,8 @@ impl Core {
         Ok(self.published(place, class, ""))
     }
 
-    /// Stamps what the backend says. The room's rate does not bind it.
+    /// Stamps what the backend says, or finds what it repeats. The room's rate
+    /// binds it only if it is to be treated as a user's message.
     pub(crate) fn push(
         &mut self,
         push: BackendPush,
@@ -169,10 +179,28 @@ impl Core {
             Priority::Unspecified | Priority::High => Class::High,
             Priority::Normal | Priority::Low | Priority::Lowest => Class::Normal,
         };
+        let user = UserId::new(&push.from.user_id).ok();
+        let role = self.backend_role(user.as_ref());
+        if let Some(user) = user.as_ref() {
+            if push.bound {
+                self.must_not_be_muted(user, role, now)?;
+            }
+            let repeated = self.pushes.find(user, &push.message_id, now.instant);
+            if let Some(place) = repeated {
+                self.metrics.rooms().deduplicated();
+                return Ok(self.pushed(place, ""));
+            }
+        }
+        let urgency = urgency(class, push.priority);
+        if push.bound && !self.bucket.take(urgency, now.instant) {
+            self.metrics.rooms().dropped(class, DropCause::RoomRate, 1);
+            let time = now.unix;
+            return Ok(self.pushed(Place { seq: 0, time }, ROOM_RATE));
+        }
         let gifts = gifts(&push.content);
         let message = wire::RoomMessage {
             from: Some(push.from),
-            role: Role::Admin.into(),
+            role: role.into(),
             client_message_id: String::new(),
             priority: priority(class, push.priority).into(),
             content: Some(push.content),
@@ -181,13 +209,44 @@ impl Core {
         let seq = self.stamp(class, body, now, out).map_err(refusal)?;
         self.metrics.rooms().taken(class);
         self.count(gifts);
+        let time = now.unix;
+        let place = Place { seq, time };
+        if let Some(user) = user.as_ref() {
+            self.pushes
+                .remember(user, &push.message_id, place, now.instant);
+        }
         self.settle(now, out);
-        Ok(Pushed {
+        Ok(self.pushed(place, ""))
+    }
+
+    fn pushed(&self, place: Place, drop_reason: &'static str) -> Pushed {
+        Pushed {
             epoch: self.log.epoch(),
-            seq,
+            seq: place.seq,
+            time: place.time,
+            drop_reason,
             offered: u32::try_from(self.members.sessions()).unwrap_or(u32::MAX),
             away: u32::from(self.live.phase() == Phase::Away),
-        })
+        }
+    }
+
+    /// As whom the backend speaks: a member with their role, else its admin.
+    fn backend_role(&self, user: Option<&UserId>) -> Role {
+        let member = user.and_then(|user| self.members.get(user));
+        member.map_or(Role::Admin, |member| self.role_of(member))
+    }
+
+    /// Refuses who was muted, and while all are muted who has no role.
+    fn must_not_be_muted(&self, user: &UserId, role: Role, now: Moment) -> Result<(), Refusal> {
+        let may_while_all_are_muted = match role {
+            Role::Host | Role::Publisher | Role::Admin => true,
+            Role::Viewer | Role::Unspecified => self.charter.is_owned_by(user),
+        };
+        let all = self.charter.profile.mute_all && !may_while_all_are_muted;
+        if all || self.charter.muted_until(user, now.unix).is_some() {
+            return Err(Refusal::new(Code::MUTED));
+        }
+        Ok(())
     }
 
     /// Counts likes of a member.
@@ -220,13 +279,15 @@ impl Core {
                 Code::NO_PERMISSION,
                 "gifts are sent by the backend",
             )),
-            Content::Text(_) | Content::Custom(_) if privileged => match publish.priority {
-                Priority::High => Ok(Class::High),
-                Priority::Unspecified | Priority::Normal | Priority::Low | Priority::Lowest => {
-                    Ok(Class::Normal)
+            Content::Text(_) | Content::Custom(_) | Content::Elements(_) if privileged => {
+                match publish.priority {
+                    Priority::High => Ok(Class::High),
+                    Priority::Unspecified | Priority::Normal | Priority::Low | Priority::Lowest => {
+                        Ok(Class::Normal)
+                    }
                 }
-            },
-            Content::Text(_) | Content::Custom(_) => Ok(Class::Normal),
+            }
+            Content::Text(_) | Content::Custom(_) | Content::Elements(_) => Ok(Class::Normal),
         }
     }
 
@@ -256,7 +317,7 @@ impl Core {
 fn gifts(content: &Content) -> u32 {
     match content {
         Content::Gift(gift) => gift.count.max(1),
-        Content::Text(_) | Content::Custom(_) => 0,
+        Content::Text(_) | Content::Custom(_) | Content::Elements(_) => 0,
     }
 }
 

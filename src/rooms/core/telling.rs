@@ -35,6 +35,7 @@ impl Core {
         if self.standing == Standing::Closing {
             self.go_on_closing(now, out);
         }
+        self.catch_up(now, out);
     }
 
     fn tell_exact(&mut self, told: wire::Presence, now: Moment, out: &mut Out) {

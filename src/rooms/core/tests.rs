@@ -17,6 +17,8 @@ use crate::event::EndReason;
 use crate::id::{AppId, UserId};
 use crate::rooms::live::CommitResult;
 
+mod governing;
+
 #[test]
 fn entering_ten_thousand_costs_a_member_at_most_two_presence_frames_a_second() {
     let mut room = Room::new();
@@ -608,8 +610,10 @@ impl Room {
     fn create(&mut self, owner: &str) -> Result<(), Refusal> {
         let args = CreateArgs {
             asker: asker(0, 1),
-            owner: user(owner),
+            owner: Some(user(owner)),
             info: bytes::Bytes::new(),
+            profile: ProfileChange::default(),
+            kind: String::new(),
         };
         self.core.create(args, self.moment(), &mut self.out)
     }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use livegate_proto::code::Code;
 use tokio::sync::oneshot;
 
-use super::{BACKEND, Ended, Room};
+use super::{BACKEND, Room, Waited};
 use crate::clock::{Instant, Moment};
 use crate::event::LiveEnded;
 use crate::id::{LiveId, SessionId, UserId};
 use crate::rooms::core::{
-    BackendPush, CreateArgs, DestroyedBy, EnterArgs, LeaveCause, Publish, Published, Pushed,
-    StartLiveArgs,
+    BackendPush, Core, CreateArgs, DestroyedBy, Done, EnterArgs, LeaveCause, Out, Publish,
+    Published, Pushed, StartLiveArgs,
 };
-use crate::rooms::live::Asker;
+use crate::rooms::live::{Answer, Asker};
 use crate::rooms::membership::{Entered, Membership};
 use crate::rooms::recording;
 use crate::rooms::refusal::Refusal;
@@ -109,16 +109,35 @@ impl Room {
         live: Option<LiveId>,
         now: Moment,
     ) -> Result<Arc<LiveEnded>, Refusal> {
-        let ended = self.wait_for_end(live, now)?;
-        let gone = |_| Refusal::from(Code::STORE_UNAVAILABLE);
-        ended.await.map_err(gone)?
+        let end = |core: &mut Core, asker, out: &mut Out| {
+            core.end_live_by_backend(asker, live, now, out);
+            Ok(())
+        };
+        match self.wait(now, end).await? {
+            Done::Live(Answer::Ended(fact)) => Ok(fact),
+            Done::Live(Answer::Started { .. }) | Done::Created(_) | Done::Destroyed => {
+                Err(Code::INTERNAL.into())
+            }
+        }
     }
 
-    fn wait_for_end(
+    /// Puts an input to the core that is answered later, for the backend.
+    /// Dropping the future takes nothing back.
+    pub(super) async fn wait(
         &self,
-        live: Option<LiveId>,
         now: Moment,
-    ) -> Result<oneshot::Receiver<Ended>, Refusal> {
+        input: impl FnOnce(&mut Core, Asker, &mut Out) -> Result<(), Refusal>,
+    ) -> Result<Done, Refusal> {
+        let answer = self.ask(now, input)?;
+        let gone = |_| Refusal::from(Code::STORE_UNAVAILABLE);
+        answer.await.map_err(gone)?
+    }
+
+    fn ask(
+        &self,
+        now: Moment,
+        input: impl FnOnce(&mut Core, Asker, &mut Out) -> Result<(), Refusal>,
+    ) -> Result<oneshot::Receiver<Waited>, Refusal> {
         let (sender, receiver) = oneshot::channel();
         let request_id = {
             let mut inner = self.inner.lock();
@@ -135,9 +154,7 @@ impl Room {
             session: BACKEND,
             request_id,
         };
-        self.decide(now, |core, out| {
-            core.end_live_by_backend(asker, live, now, out);
-        });
+        self.decide(now, |core, out| input(core, asker, out))?;
         Ok(receiver)
     }
 

@@ -1,7 +1,7 @@
 //! What a room shows to who asks.
 
 use livegate_proto::Encoded;
-use livegate_proto::client::{self as wire, Push, ServerFrame};
+use livegate_proto::client::{self as wire, Push, ServerFrame, push};
 
 use super::Room;
 use crate::clock::Moment;
@@ -53,6 +53,23 @@ impl Room {
             truncated: excerpt.truncated,
             head_seq: excerpt.head,
         })
+    }
+}
+
+impl Room {
+    /// Up to `limit` messages with a seq of at most `before` (0: the newest),
+    /// newest first, with whether each was recalled; and whether the log holds
+    /// none before the last of them.
+    pub fn newest_messages(&self, before: u64, limit: usize) -> (Vec<(Push, bool)>, bool) {
+        let frames = self.inner.lock().core.newest(before);
+        let pushes = frames
+            .iter()
+            .flat_map(|(frame, recalled)| pushes(frame).into_iter().map(|p| (p, *recalled)));
+        let said = |push: &Push| matches!(push.body, Some(push::Body::RoomMessage(_)));
+        let mut messages = pushes.filter(|(push, _)| said(push));
+        let newest: Vec<_> = messages.by_ref().take(limit).collect();
+        let finished = messages.next().is_none();
+        (newest, finished)
     }
 }
 

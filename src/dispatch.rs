@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use livegate_proto::Encoded;
-use livegate_proto::client::{CloseCode, Reply};
+use livegate_proto::client::{CloseCode, Reply, Role};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -68,6 +68,16 @@ pub enum SessionEvent {
     /// The session's standing in a room changed: it hosts the live, or no
     /// longer does. Its heartbeat interval may follow.
     Hosting(RoomUid, bool),
+    /// What the session may do in a room when it does not host: the role, and
+    /// whether it is on the mic. Its heartbeat interval may follow.
+    Role {
+        /// The room.
+        room: RoomUid,
+        /// As it was given.
+        role: Role,
+        /// Whether this session is on the mic.
+        publishing: bool,
+    },
     /// The session ends with this code: displaced, kicked, shutting down.
     Close(CloseCode, u32),
 }

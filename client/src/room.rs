@@ -1,5 +1,7 @@
 //! What a user does in a room.
 
+mod mic;
+
 use std::time::Duration;
 
 use livegate_proto::client::{

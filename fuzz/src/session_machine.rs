@@ -165,6 +165,7 @@ fn outcome(verb: &Verb, how: u8) -> Outcome {
             room: room.clone(),
             role: Role::Viewer,
             hosting: how == 1,
+            publishing: how == 2,
         })),
         Verb::Leave { room } if how > 0 => Outcome::done(None).with(Change::Left(uid(room))),
         Verb::RenewSig { .. } if how > 0 => Outcome::done(None).with(Change::Renewed {

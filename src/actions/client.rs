@@ -81,6 +81,7 @@ impl Actions {
                 let body = wire::SetAttributesReply { version };
                 Ok(Done::Reply(Some(reply::Body::SetAttributes(body))))
             }
+            Verb::Mic { room, deed } => self.mic(caller, &room, deed, now),
             verb @ (Verb::Publish { .. }
             | Verb::Like { .. }
             | Verb::StartLive { .. }

@@ -31,6 +31,7 @@ mod client;
 pub mod command;
 pub mod content;
 pub mod governing;
+mod mic;
 pub mod outcome;
 pub mod verb;
 

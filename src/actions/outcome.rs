@@ -46,6 +46,8 @@ pub struct Joined {
     pub role: Role,
     /// Whether it hosts the room's live.
     pub hosting: bool,
+    /// Whether it is on the room's mic.
+    pub publishing: bool,
 }
 
 impl Outcome {

@@ -23,6 +23,8 @@ use crate::rooms::AttributesChange;
 pub const MAX_CURSOR: usize = 256;
 /// Most bytes of a start id.
 pub const MAX_START_ID: usize = 64;
+/// Most bytes of an invitation's id.
+pub const MAX_INVITATION_ID: usize = 64;
 /// Most likes in one request.
 pub const MAX_LIKES: u32 = 1000;
 /// The longest grace that a host may ask for.
@@ -135,11 +137,60 @@ pub enum Verb {
         /// What is different.
         change: AttributesChange,
     },
+    /// Take part on the mic of a room.
+    Mic {
+        /// Which.
+        room: RoomId,
+        /// How.
+        deed: MicDeed,
+    },
     /// Put a new signature in place of the one that runs out.
     RenewSig {
         /// Not yet verified.
         sig: SecretString,
     },
+}
+
+/// What a member does about the mic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MicDeed {
+    /// Invite a member to it.
+    Invite(UserId),
+    /// Ask the host for it.
+    Ask,
+    /// Answer an invitation, or one who asks.
+    Answer {
+        /// Which; at most [`MAX_INVITATION_ID`] bytes.
+        invitation: String,
+        /// Yes or no.
+        accept: bool,
+    },
+    /// Take an invitation back; at most [`MAX_INVITATION_ID`] bytes.
+    Cancel(String),
+    /// Take a user off it, and the role.
+    Remove(UserId),
+    /// Give a user the publisher's role.
+    Grant(UserId),
+    /// Take it.
+    Start,
+    /// Leave it.
+    Stop,
+}
+
+impl MicDeed {
+    /// The stable text for logs and metrics.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Invite(_) => "invite",
+            Self::Ask => "ask",
+            Self::Answer { .. } => "answer",
+            Self::Cancel(_) => "cancel",
+            Self::Remove(_) => "remove_publisher",
+            Self::Grant(_) => "grant_publisher",
+            Self::Start => "start_publishing",
+            Self::Stop => "stop_publishing",
+        }
+    }
 }
 
 impl Verb {
@@ -186,22 +237,24 @@ impl Verb {
                     replace: set.replace,
                 },
             }),
+            Body::Invite(it) => mic(&it.room_id, user(&it.user_id).map(MicDeed::Invite)),
+            Body::Ask(it) => mic(&it.room_id, Ok(MicDeed::Ask)),
+            Body::Answer(it) => mic(&it.room_id, answer(it.invitation_id, it.accept)),
+            Body::Cancel(it) => mic(
+                &it.room_id,
+                invitation(it.invitation_id).map(MicDeed::Cancel),
+            ),
+            Body::RemovePublisher(it) => mic(&it.room_id, user(&it.user_id).map(MicDeed::Remove)),
+            Body::GrantPublisher(it) => mic(&it.room_id, user(&it.user_id).map(MicDeed::Grant)),
+            Body::StartPublishing(it) => mic(&it.room_id, Ok(MicDeed::Start)),
+            Body::StopPublishing(it) => mic(&it.room_id, Ok(MicDeed::Stop)),
             Body::RenewSig(renew) => Ok(Self::RenewSig {
                 sig: renew.user_sig.into(),
             }),
             Body::Login(_) => Err(refused(Code::ALREADY_LOGGED_IN)),
-            Body::Ping(_)
-            | Body::Logout(_)
-            | Body::Resume(_)
-            | Body::Invite(_)
-            | Body::Ask(_)
-            | Body::Answer(_)
-            | Body::Cancel(_)
-            | Body::RemovePublisher(_)
-            | Body::StartPublishing(_)
-            | Body::StopPublishing(_)
-            | Body::GrantPublisher(_)
-            | Body::Call(_) => Err(refused(Code::UNSUPPORTED)),
+            Body::Ping(_) | Body::Logout(_) | Body::Resume(_) | Body::Call(_) => {
+                Err(refused(Code::UNSUPPORTED))
+            }
         }
     }
 
@@ -222,6 +275,7 @@ impl Verb {
             Self::EndLive { .. } => "end_live",
             Self::History { .. } => "history",
             Self::SetAttributes { .. } => "set_attributes",
+            Self::Mic { deed, .. } => deed.name(),
             Self::RenewSig { .. } => "renew_sig",
         }
     }
@@ -271,7 +325,7 @@ fn send(request: wire::SendRequest) -> Result<Verb, BadRequest> {
             count: likes(like.count)?,
         }),
         (send_request::Target::UserId(id), Said::Content(content)) => Ok(Verb::Direct {
-            user: UserId::new(&id).map_err(|_| BadRequest::parameter("malformed user_id"))?,
+            user: user(&id)?,
             content: content.checked()?,
             message_id,
         }),
@@ -322,6 +376,25 @@ fn end_live(end: &wire::EndLiveRequest) -> Result<Verb, BadRequest> {
         room: room(&end.room_id)?,
         live,
     })
+}
+
+fn mic(id: &str, deed: Result<MicDeed, BadRequest>) -> Result<Verb, BadRequest> {
+    let (room, deed) = (room(id)?, deed?);
+    Ok(Verb::Mic { room, deed })
+}
+
+fn answer(id: String, accept: bool) -> Result<MicDeed, BadRequest> {
+    let invitation = invitation(id)?;
+    Ok(MicDeed::Answer { invitation, accept })
+}
+
+fn invitation(id: String) -> Result<String, BadRequest> {
+    at_most(id.len(), MAX_INVITATION_ID, "malformed invitation_id")?;
+    Ok(id)
+}
+
+fn user(id: &str) -> Result<UserId, BadRequest> {
+    UserId::new(id).map_err(|_| BadRequest::parameter("malformed user_id"))
 }
 
 fn room(id: &str) -> Result<RoomId, BadRequest> {
@@ -407,6 +480,28 @@ mod tests {
         );
         let login = Body::Login(wire::LoginRequest::default());
         assert_eq!(code_of(login), Code::ALREADY_LOGGED_IN);
+    }
+
+    #[test]
+    fn a_mic_verb_names_a_room_and_a_user_or_an_invitation() {
+        let invite = |room: &str, user: &str| {
+            Body::Invite(wire::InviteRequest {
+                room_id: room.into(),
+                user_id: user.into(),
+            })
+        };
+        let verb = Verb::from_wire(invite("demo", "anna")).unwrap();
+        assert_eq!(verb.name(), "invite");
+        assert_eq!(code_of(invite("", "anna")), Code::BAD_ROOM_ID);
+        assert_eq!(code_of(invite("demo", "a b")), Code::BAD_PARAMETER);
+        let cancel = |id: usize| {
+            Body::Cancel(wire::CancelRequest {
+                room_id: "demo".into(),
+                invitation_id: "i".repeat(id),
+            })
+        };
+        assert!(Verb::from_wire(cancel(64)).is_ok());
+        assert_eq!(code_of(cancel(65)), Code::BAD_PARAMETER);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::rooms::limit::RateConfig;
 use crate::rooms::log::LogConfig;
+use crate::rooms::mic::MicConfig;
 use crate::rooms::presence::PresenceConfig;
 
 /// Limits and paces of rooms, the same for every app.
@@ -65,6 +66,8 @@ pub struct RoomsConfig {
     pub presence: PresenceConfig,
     /// Messages of clients in one room.
     pub rate: RateConfig,
+    /// The mic and invitations to it.
+    pub mic: MicConfig,
 }
 
 impl Default for RoomsConfig {
@@ -90,6 +93,7 @@ impl Default for RoomsConfig {
             log: LogConfig::default(),
             presence: PresenceConfig::default(),
             rate: RateConfig::default(),
+            mic: MicConfig::default(),
         }
     }
 }
@@ -146,6 +150,16 @@ impl RoomsConfig {
                 "rate.burst",
                 rate.burst >= needs,
                 "must be at least what every priority needs",
+            ),
+            (
+                "mic.answer_within",
+                (1..=600).contains(&self.mic.answer_within.as_secs()),
+                "must be 1s to 10m",
+            ),
+            (
+                "mic.publishers",
+                self.mic.publishers <= 100,
+                "must be at most 100: a snapshot names so many",
             ),
             ("log.frames", self.log.frames > 0, "must be at least 1"),
             (

@@ -20,6 +20,7 @@ mod closing;
 mod entering;
 mod governing;
 mod hosting;
+mod mic;
 mod reading;
 mod speaking;
 mod telling;
@@ -56,6 +57,7 @@ use crate::rooms::live::{self, Asker, Commitment, Live, Phase};
 use crate::rooms::log::{Budget, Log};
 use crate::rooms::members::{Member, Members};
 use crate::rooms::merge::Likes;
+use crate::rooms::mic::Mic;
 use crate::rooms::presence::{Person, Presence};
 use crate::rooms::refusal::Refusal;
 use crate::telemetry::Metrics;
@@ -158,6 +160,7 @@ pub(crate) struct Core {
     /// What was recalled and is still in the log.
     recalled: BTreeSet<u64>,
     behind: Behind,
+    mic: Mic,
     live: Live,
     live_due: Option<Instant>,
     stats_due: Option<Instant>,
@@ -207,6 +210,7 @@ impl Core {
             pushes: Dedupe::new(PUSH_WINDOW, config.dedupe_entries),
             recalled: BTreeSet::new(),
             behind: Behind::Level,
+            mic: Mic::new(config.mic),
             live: Live::default(),
             live_due: None,
             stats_due: None,
@@ -288,6 +292,7 @@ impl Core {
             self.stats_due,
             self.presence.deadline(),
             self.likes.deadline(),
+            self.mic.deadline(),
             self.log.deadline(),
             self.dedupe.deadline(),
             self.pushes.deadline(),
@@ -314,6 +319,7 @@ impl Core {
         if self.stats_due.is_some_and(|at| at <= now.instant) {
             self.record_stats(now, out);
         }
+        self.end_expired(now, out);
         self.log.trim(now.instant);
         self.dedupe.forget(now.instant);
         self.pushes.forget(now.instant);

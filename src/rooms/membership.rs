@@ -23,6 +23,8 @@ pub struct Entered {
     pub snapshot: EnterRoomReply,
     /// Whether the session hosts the room's open live.
     pub hosting: bool,
+    /// Whether the session is on the mic.
+    pub publishing: bool,
     /// Leaves the room when it is dropped.
     pub membership: Membership,
 }
@@ -36,6 +38,7 @@ impl Entered {
             flash: admission.flash,
             snapshot: admission.snapshot,
             hosting: admission.hosting,
+            publishing: admission.publishing,
             membership,
         }
     }

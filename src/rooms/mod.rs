@@ -27,6 +27,7 @@ pub mod log;
 mod members;
 mod membership;
 pub mod merge;
+pub mod mic;
 pub mod presence;
 mod recording;
 pub mod refusal;

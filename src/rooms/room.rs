@@ -7,6 +7,7 @@
 mod acting;
 mod following;
 mod governing;
+mod mic;
 mod reading;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};

@@ -159,6 +159,11 @@ impl Session {
             }
             SessionEvent::Removed(room, frame) => self.on_removed(room, frame, now),
             SessionEvent::Hosting(room, on) => self.on_hosting(room, on, now),
+            SessionEvent::Role {
+                room,
+                role,
+                publishing,
+            } => self.on_role(room, role, publishing, now),
             SessionEvent::Close(code, retry_after_ms) => {
                 self.close(code, Duration::from_millis(retry_after_ms.into()))
             }
@@ -190,8 +195,9 @@ impl Session {
     /// The heartbeat that holds now. It may differ after each call that
     /// changes rooms; the client has then been told its interval.
     pub fn heartbeat(&self) -> Heartbeat {
-        let hosting = self.rooms.iter().any(|joined| joined.hosting);
-        Heartbeat::new(&self.config.heartbeat, hosting, self.jitter)
+        let heard_often = |joined: &Joined| joined.hosting || joined.publishing;
+        let often = self.rooms.iter().any(heard_often);
+        Heartbeat::new(&self.config.heartbeat, often, self.jitter)
     }
 
     /// Most bytes of the client's next frame body.
@@ -354,9 +360,26 @@ impl Session {
         smallvec![self.role_changed(Some(&joined), now)]
     }
 
+    fn on_role(&mut self, room: RoomUid, role: Role, publishing: bool, now: Moment) -> Actions {
+        let before = self.heartbeat();
+        let held = self.rooms.iter_mut().find(|joined| joined.uid == room);
+        let Some(joined) = held else {
+            return Actions::new();
+        };
+        let same_role = std::mem::replace(&mut joined.role, role) == role;
+        joined.publishing = publishing;
+        let joined = joined.clone();
+        if same_role && self.heartbeat() == before {
+            return Actions::new();
+        }
+        smallvec![self.role_changed(Some(&joined), now)]
+    }
+
     fn is_speaker(&self) -> bool {
         self.rooms.iter().any(|joined| {
-            joined.hosting || matches!(joined.role, Role::Host | Role::Publisher | Role::Admin)
+            joined.hosting
+                || joined.publishing
+                || matches!(joined.role, Role::Host | Role::Publisher | Role::Admin)
         })
     }
 

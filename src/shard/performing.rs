@@ -74,6 +74,7 @@ impl<C: Carrier> State<C> {
             room: room.key().room.clone(),
             role: entered.snapshot.role(),
             hosting: entered.hosting,
+            publishing: entered.publishing,
         });
         let joined = Joined {
             membership: entered.membership,

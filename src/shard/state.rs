@@ -177,6 +177,7 @@ impl<C: Carrier> State<C> {
             }
             event @ (SessionEvent::Answered(_)
             | SessionEvent::Hosting(..)
+            | SessionEvent::Role { .. }
             | SessionEvent::Close(..)) => {
                 self.tell_session(id, event, now);
             }

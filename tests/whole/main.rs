@@ -14,6 +14,7 @@ mod demo;
 mod devices;
 mod drain;
 mod hook;
+mod mic;
 mod people;
 mod privileges;
 mod processes;

@@ -12,6 +12,7 @@ use crate::event::EndReason;
 use crate::id::UserId;
 use crate::rooms::charter::Charter;
 use crate::rooms::live::{Asker, EndArgs, Phase};
+use crate::rooms::mic::Mic;
 use crate::rooms::refusal::Refusal;
 
 /// A CreateRoom, checked.
@@ -160,6 +161,7 @@ impl Core {
             reason: EndReason::RoomDestroyed.as_str().to_owned(),
         };
         let frame = self.aside(push::Body::RoomDestroyed(destroyed), now);
+        self.mic = Mic::new(self.config.mic);
         let members = std::mem::take(&mut self.members);
         for session in members.iter().flat_map(|member| &member.sessions) {
             self.following.unseat(session.shard(), &mut self.log);

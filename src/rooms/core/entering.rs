@@ -65,6 +65,8 @@ pub(crate) struct Admission {
     pub(crate) flash: u64,
     /// Whether it hosts the open live.
     pub(crate) hosting: bool,
+    /// Whether it is on the mic: it enters once more.
+    pub(crate) publishing: bool,
 }
 
 impl Core {
@@ -80,11 +82,13 @@ impl Core {
             return Err(Refusal::new(Code::BANNED));
         }
         self.must_have_place(args)?;
-        let given = self.charter.roles.get(&args.user);
+        let given = self.charter.roles.get(&args.user).copied();
+        let kept = self.mic.came(&args.user, now.instant) && args.role == Role::Viewer;
+        let given = given.or_else(|| kept.then_some(Role::Publisher));
         let person = Person {
             user: args.user.clone(),
             profile: Arc::clone(&args.profile),
-            role: given.copied().unwrap_or(args.role),
+            role: given.unwrap_or(args.role),
         };
         let seated = self
             .members
@@ -103,6 +107,7 @@ impl Core {
             snapshot: self.snapshot(&args.user, now),
             flash: self.flash.version(),
             hosting: self.live.hosted_by(args.session),
+            publishing: self.mic.session_of(&args.user) == Some(args.session),
         })
     }
 
@@ -161,8 +166,10 @@ impl Core {
         };
         self.following.unseat(session.shard(), &mut self.log);
         let shown = self.shown(&left.member);
+        self.publisher_lost(session, &left.member.person, now, out);
         self.host_left(session, cause, last_seen, now, out);
         if left.was_last {
+            self.left_mic(&left.member, cause, now, out);
             self.tell_left(&left.member, &shown, reason(cause), now);
         }
         self.settle(now, out);
@@ -203,6 +210,7 @@ impl Core {
             let removed = SessionEvent::Removed(self.uid, frame.clone());
             out.events.push((*session, removed));
         }
+        self.left_mic(&member, LeaveCause::Kicked, now, out);
         self.tell_left(&member, &shown, LeaveReason::Kicked, now);
         self.settle(now, out);
         member.sessions.len()
@@ -281,7 +289,7 @@ impl Core {
             members,
             exact_presence: exact,
             attributes: Some(self.charter.wire_attributes()),
-            publishers: Vec::new(),
+            publishers: self.publishers(),
         };
         wire::EnterRoomReply {
             room: Some(Box::new(room)),

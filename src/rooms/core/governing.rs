@@ -207,11 +207,11 @@ impl Core {
             }
         }
         self.members.set_role(user, role);
-        let told = wire::RoleChanged {
-            role: role.into(),
-            heartbeat_ms: 0,
-        };
-        self.tell_member(user, push::Body::RoleChanged(told), now, out);
+        self.mic.take(user);
+        if matches!(role, Role::Viewer | Role::Unspecified) {
+            self.stop_mic(user, now, out);
+        }
+        self.tell_role(user, out);
         self.changed(now);
         self.settle(now, out);
         Ok(())
@@ -305,7 +305,12 @@ impl Core {
         Ok(())
     }
 
-    fn tell_high(&mut self, body: push::Body, now: Moment, out: &mut Out) -> Result<u64, Refusal> {
+    pub(super) fn tell_high(
+        &mut self,
+        body: push::Body,
+        now: Moment,
+        out: &mut Out,
+    ) -> Result<u64, Refusal> {
         self.stamp(Class::High, body, now, out)
             .map_err(|_| Refusal::from(Code::OVERLOADED))
     }

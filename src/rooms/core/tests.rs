@@ -18,6 +18,7 @@ use crate::id::{AppId, UserId};
 use crate::rooms::live::CommitResult;
 
 mod governing;
+mod mic;
 
 #[test]
 fn entering_ten_thousand_costs_a_member_at_most_two_presence_frames_a_second() {

@@ -83,6 +83,7 @@ fn joined(room: usize, hosting: bool) -> Joined {
         room: RoomId::new(&format!("room-{room}")).unwrap(),
         role: Role::Viewer,
         hosting,
+        publishing: false,
     }
 }
 
@@ -275,6 +276,32 @@ fn becoming_and_ceasing_to_be_the_host_changes_the_heartbeat_and_is_told() {
     assert!(again.is_empty());
     let off = session.on_event(SessionEvent::Hosting(RoomUid(3), false), at(0));
     assert_eq!(role_told(&off[0]), (Role::Viewer, 30_000, "room-3"));
+}
+
+#[test]
+fn a_publisher_is_heard_as_often_as_a_host_while_on_the_mic() {
+    let mut session = session();
+    enter(&mut session, 3, false);
+    let role = |role, publishing| SessionEvent::Role {
+        room: RoomUid(3),
+        role,
+        publishing,
+    };
+    let given = session.on_event(role(Role::Publisher, false), at(0));
+    assert_eq!(role_told(&given[0]), (Role::Publisher, 30_000, "room-3"));
+    let on = session.on_event(role(Role::Publisher, true), at(0));
+    assert_eq!(role_told(&on[0]), (Role::Publisher, 3_000, "room-3"));
+    assert_eq!(session.heartbeat().allowance, Duration::from_secs(8));
+    let again = session.on_event(role(Role::Publisher, true), at(0));
+    assert!(again.is_empty());
+    let taken = session.on_event(role(Role::Viewer, false), at(0));
+    assert_eq!(role_told(&taken[0]), (Role::Viewer, 30_000, "room-3"));
+    let nowhere = SessionEvent::Role {
+        room: RoomUid(4),
+        role: Role::Admin,
+        publishing: true,
+    };
+    assert!(session.on_event(nowhere, at(0)).is_empty());
 }
 
 #[test]
@@ -483,6 +510,7 @@ fn outcome(verb: &Verb, kind: u8) -> Outcome {
             room: room.clone(),
             role: Role::Viewer,
             hosting: kind == 1,
+            publishing: false,
         })),
         Verb::Leave { room } if kind > 0 => {
             Outcome::done(None).with(Change::Left(RoomUid(room.as_str().len() as u64)))
@@ -499,6 +527,11 @@ fn event(kind: u8, room: usize) -> SessionEvent {
         0 => SessionEvent::Direct(frame(), Class::High),
         1 => SessionEvent::Removed(uid, frame()),
         2 | 3 => SessionEvent::Hosting(uid, kind == 2),
+        4 | 5 => SessionEvent::Role {
+            room: uid,
+            role: Role::Publisher,
+            publishing: kind == 4,
+        },
         // An answer to nothing: in-flight ids are below 50.
         _ => SessionEvent::Answered(Box::new(Reply {
             request_id: 1_000,

@@ -106,6 +106,15 @@ impl Online {
             .unwrap_or_default()
     }
 
+    /// What the sessions of a user run on, oldest first, as the contract numbers
+    /// platforms; empty when not online.
+    pub fn platforms(&self, user: &UserKey) -> SmallVec<[i32; 2]> {
+        self.0
+            .get(user)
+            .map(|sessions| sessions.iter().map(|here| here.platform).collect())
+            .unwrap_or_default()
+    }
+
     /// How many users are online: a gauge.
     pub fn users(&self) -> usize {
         self.0.len()

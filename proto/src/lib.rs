@@ -47,5 +47,8 @@ pub use client::CloseCode;
 pub use encoded::Encoded;
 pub use prost::Message;
 
+/// The contract, described: a serialized `FileDescriptorSet`, for reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/livegate.bin"));
+
 /// The ALPN protocol name of the native framing, over TLS and over QUIC.
 pub const ALPN: &[u8] = b"livegate/1";

@@ -348,6 +348,29 @@ impl Actions {
         Ok(change?)
     }
 
+    /// Fixes what a user shows, from when they next enter a room on: `None`
+    /// stays as it is, an empty text is fixed no longer.
+    ///
+    /// # Errors
+    /// [`Code::NO_APP`], [`Code::STORE_UNAVAILABLE`].
+    pub fn fix_profile(
+        &self,
+        user: &UserKey,
+        nick: Option<String>,
+        avatar_url: Option<String>,
+    ) -> Result<(), Refusal> {
+        self.must_know(user.app)?;
+        let change = self.directory.change(user, |kept| {
+            if let Some(nick) = nick {
+                kept.nick = nick;
+            }
+            if let Some(url) = avatar_url {
+                kept.avatar_url = url;
+            }
+        });
+        Ok(change?)
+    }
+
     /// Until when a user may not speak anywhere.
     pub fn mutes_everywhere(&self, user: &UserKey) -> Mutes {
         let kept = self.directory.get(user);

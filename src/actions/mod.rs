@@ -162,6 +162,11 @@ impl Actions {
         }
     }
 
+    /// Whether the app is configured.
+    pub fn knows(&self, app: AppId) -> bool {
+        self.keys.knows(app)
+    }
+
     /// Who is online.
     pub fn online(&self) -> &Online {
         &self.online

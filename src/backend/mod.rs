@@ -30,4 +30,4 @@ pub use config::{BackendConfig, BadBackendConfig};
 pub use doors::Backend;
 pub use grpc::BackendActions;
 pub use port::{InternalPort, NotBound};
-pub use routes::{Doors, routes};
+pub use routes::{Doors, Node, routes};

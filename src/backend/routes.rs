@@ -10,12 +10,20 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use livegate_proto::backend::backend_service_server::BackendServiceServer;
+use livegate_proto::backend::govern_service_server::GovernServiceServer;
+use livegate_proto::backend::stream_service_server::StreamServiceServer;
 use serde::Serialize;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
+use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
 use super::auth::ApiKeys;
+use super::grpc::govern::Govern;
+use super::grpc::stream::Streams;
 use super::grpc::{self, BackendActions, Grpc};
+use crate::actions::Actions;
+use crate::clock::Clock;
+use crate::engine::Journal;
 use crate::telemetry::{Health, Metrics};
 
 /// What the doors lead to.
@@ -23,6 +31,8 @@ use crate::telemetry::{Health, Metrics};
 pub struct Doors<A> {
     /// Carries out what backends ask for.
     pub actions: Arc<A>,
+    /// What governs rooms and users, and what follows them.
+    pub node: Option<Node>,
     /// Who may call.
     pub keys: Arc<ApiKeys>,
     /// Shown at `/metrics`.
@@ -31,6 +41,17 @@ pub struct Doors<A> {
     pub health: Arc<Health>,
     /// Most bytes of a request's body.
     pub max_body_bytes: usize,
+}
+
+/// What the doors that need the whole node are made from.
+#[derive(Debug)]
+pub struct Node {
+    /// What a backend may do.
+    pub actions: Arc<Actions>,
+    /// Facts in the order of their records.
+    pub journal: Journal,
+    /// Tells the time.
+    pub clock: Clock,
 }
 
 /// Puts the doors together. Whatever is not a door is answered 404 (405 for
@@ -44,21 +65,57 @@ pub fn routes<A: BackendActions>(doors: Doors<A>) -> Router {
         .max_decoding_message_size(doors.max_body_bytes)
         .max_encoding_message_size(usize::MAX);
     let keys = doors.keys;
-    let service = InterceptedService::new(service, move |request: tonic::Request<()>| {
-        grpc::authorise(&keys, &request).map(|()| request)
-    });
+    let guard =
+        move |request: tonic::Request<()>| grpc::authorise(&keys, &request).map(|()| request);
+    let mut services = Routes::new(InterceptedService::new(service, guard.clone()));
+    if let Some(node) = doors.node {
+        let most = doors.max_body_bytes;
+        let (govern, streams) = node.services(doors.metrics.clone());
+        let govern = GovernServiceServer::new(govern).max_decoding_message_size(most);
+        let streams = StreamServiceServer::new(streams).max_decoding_message_size(most);
+        services = services
+            .add_service(InterceptedService::new(govern, guard.clone()))
+            .add_service(InterceptedService::new(streams, guard));
+    }
+    services = services.add_service(reflection());
     let watch = Router::new()
         .route("/healthz", get(alive))
         .route("/livez", get(alive))
         .route("/readyz", get(ready).with_state(doors.health))
         .route("/metrics", get(metrics).with_state(doors.metrics));
-    Routes::new(service)
+    services
         .into_axum_router()
         .layer(middleware::from_fn(only_grpc))
         .merge(watch)
         .reset_fallback()
         .fallback(nowhere)
         .method_not_allowed_fallback(wrong_method)
+}
+
+impl Node {
+    fn services(self, metrics: Arc<Metrics>) -> (Govern, Streams) {
+        let govern = Govern {
+            actions: Arc::clone(&self.actions),
+            clock: self.clock.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        let streams = Streams {
+            actions: self.actions,
+            journal: self.journal,
+            clock: self.clock,
+            metrics,
+        };
+        (govern, streams)
+    }
+}
+
+/// Tells tools such as grpcurl what services and messages there are. Needs no
+/// key: it is the contract, and that is public.
+fn reflection() -> ServerReflectionServer<impl ServerReflection> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(livegate_proto::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .expect("the contract's own description")
 }
 
 async fn alive() -> Response {

@@ -78,6 +78,7 @@ async fn running(change: impl FnOnce(&mut BackendConfig)) -> Running {
     let (health, metrics) = (Arc::<Health>::default(), Metrics::new(1));
     let routes = routes(Doors {
         actions: Arc::new(Pretended),
+        node: None,
         keys: Arc::new(ApiKeys::open(&config, Path::new("")).unwrap()),
         metrics: Arc::clone(&metrics),
         health: Arc::clone(&health),

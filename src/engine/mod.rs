@@ -20,6 +20,7 @@
 mod commit;
 mod config;
 mod embedded;
+mod journal;
 mod outbox;
 pub mod record;
 
@@ -30,6 +31,7 @@ use tokio::sync::mpsc;
 pub use commit::{Commit, CommitFailed, Fact, Full, Outcome, Recovered, Subject};
 pub use config::EngineConfig;
 pub use embedded::{OpenError, Stepper};
+pub use journal::{Entry, Journal, JournalFact, Stretch};
 pub use outbox::{DeadLetter, OrderKey, Outbox, OutboxRow, Row, Settlement, Unavailable};
 
 use crate::clock::Clock;
@@ -87,6 +89,12 @@ impl Engine {
     pub fn outbox(&self) -> Outbox {
         let Self::Embedded(embedded) = self;
         embedded.outbox()
+    }
+
+    /// Facts of rooms and lives in the order of their records.
+    pub fn journal(&self) -> Journal {
+        let Self::Embedded(embedded) = self;
+        embedded.journal()
     }
 
     /// Whether the store can be written now. False from an error on until the

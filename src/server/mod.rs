@@ -109,6 +109,7 @@ impl Server {
         let health = Arc::new(Health::default());
         let doors = Doors {
             actions: Arc::new(Backend::new(Arc::clone(&node.actions), clock.clone())),
+            node: Some(node.for_backends()),
             keys: Arc::new(api_keys),
             metrics: Arc::clone(&node.metrics),
             health: Arc::clone(&health),

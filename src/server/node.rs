@@ -151,6 +151,15 @@ impl Node {
         }
     }
 
+    /// What the doors for backends are made from.
+    pub fn for_backends(&self) -> crate::backend::Node {
+        crate::backend::Node {
+            actions: Arc::clone(&self.actions),
+            journal: self.engine.journal(),
+            clock: self.clock.clone(),
+        }
+    }
+
     /// What the shard of this handle is given.
     pub fn shard_parts<C: Carrier>(&self, handle: Handle<C>) -> Parts<C> {
         Parts {

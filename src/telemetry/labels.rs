@@ -140,6 +140,50 @@ labels! {
         ListLives = "list_lives",
         /// `EndLive`.
         EndLive = "end_live",
+        /// `CreateRoom`.
+        CreateRoom = "create_room",
+        /// `DestroyRoom`.
+        DestroyRoom = "destroy_room",
+        /// `ModifyRoom`.
+        ModifyRoom = "modify_room",
+        /// `ListRooms`.
+        ListRooms = "list_rooms",
+        /// `ListMembers`.
+        ListMembers = "list_members",
+        /// `SetAttributes`.
+        SetAttributes = "set_attributes",
+        /// `GetAttributes`.
+        GetAttributes = "get_attributes",
+        /// `MuteUsers`.
+        MuteUsers = "mute_users",
+        /// `ListMutes`.
+        ListMutes = "list_mutes",
+        /// `BanUsers`.
+        BanUsers = "ban_users",
+        /// `ListBans`.
+        ListBans = "list_bans",
+        /// `SetRole`.
+        SetRole = "set_role",
+        /// `ListRoles`.
+        ListRoles = "list_roles",
+        /// `NotifyRoom`.
+        NotifyRoom = "notify_room",
+        /// `RecallMessages`.
+        RecallMessages = "recall_messages",
+        /// `GetHistory`.
+        GetHistory = "get_history",
+        /// `Broadcast`.
+        Broadcast = "broadcast",
+        /// `RevokeUser`.
+        RevokeUser = "revoke_user",
+        /// `SetProfile`.
+        SetProfile = "set_profile",
+        /// `GetUsers`.
+        GetUsers = "get_users",
+        /// `PushStream`.
+        PushStream = "push_stream",
+        /// `Watch`.
+        Watch = "watch",
     }
 }
 

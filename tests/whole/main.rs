@@ -13,6 +13,7 @@ mod certificates;
 mod demo;
 mod devices;
 mod drain;
+mod govern;
 mod hook;
 mod mic;
 mod people;

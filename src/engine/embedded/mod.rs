@@ -1,6 +1,7 @@
 //! The store of one process: a redb file and the thread that writes it.
 
 mod file;
+mod journal;
 mod queue;
 mod recover;
 mod tables;
@@ -18,7 +19,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::record::BadRecord;
-use super::{Commit, EngineConfig, Full, Outbox, Outcome, Recovered};
+use super::{Commit, EngineConfig, Full, Journal, Outbox, Outcome, Recovered};
 use crate::clock::Clock;
 use crate::id::BadId;
 use crate::telemetry::Metrics;
@@ -68,6 +69,7 @@ impl Embedded {
         let home = Home::take(&config.dir, config.cache_bytes)?;
         let db = home.open_first(config.verify)?;
         let (recovered, number) = recover::read(&home, &db, config, clock.now().unix)?;
+        let place = home.guarded(|| recover::place(&db))?;
         tracing::info!(
             file = %home.path().display(),
             rooms = recovered.rooms.len(),
@@ -75,7 +77,7 @@ impl Embedded {
             outbox = recovered.outbox,
             "store is open"
         );
-        let shared = Shared::new(config.queue, config.queue_reserve);
+        let shared = Shared::new(config.queue, config.queue_reserve, place);
         let (tell, outcomes) = mpsc::channel(config.queue.max(1));
         let writer = Writer::new(
             Box::new(home),
@@ -119,6 +121,10 @@ impl Embedded {
 
     pub(super) fn outbox(&self) -> Outbox {
         Outbox::new(self.shared.clone())
+    }
+
+    pub(super) fn journal(&self) -> Journal {
+        Journal::new(self.shared.clone())
     }
 
     pub(super) fn is_writable(&self) -> bool {

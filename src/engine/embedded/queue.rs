@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
+use crate::engine::journal::Stretch;
 use crate::engine::outbox::Changed;
 use crate::engine::{Commit, DeadLetter, Full, OrderKey, Row, Settlement};
 
@@ -32,6 +33,12 @@ pub(in crate::engine) enum Job {
         after: u64,
         limit: usize,
         reply: oneshot::Sender<Vec<Row>>,
+    },
+    /// Read entries of the journal.
+    Journal {
+        after: u64,
+        limit: usize,
+        reply: oneshot::Sender<Stretch>,
     },
     /// Read dead letters.
     DeadLetters {
@@ -185,14 +192,17 @@ impl Fresh {
 pub(in crate::engine) struct Shared {
     pub(in crate::engine) queue: Queue,
     pub(in crate::engine) fresh: Fresh,
+    /// The journal's newest place.
+    pub(in crate::engine) journal: watch::Sender<u64>,
     pub(super) writable: std::sync::atomic::AtomicBool,
 }
 
 impl Shared {
-    pub(super) fn new(limit: usize, reserve: usize) -> Arc<Self> {
+    pub(super) fn new(limit: usize, reserve: usize, journal: u64) -> Arc<Self> {
         Arc::new(Self {
             queue: Queue::new(limit, reserve),
             fresh: Fresh::default(),
+            journal: watch::Sender::new(journal),
             writable: true.into(),
         })
     }

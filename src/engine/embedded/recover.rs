@@ -30,6 +30,11 @@ pub(super) fn read(
     Ok((recovered, meta.commit))
 }
 
+/// The journal's newest place.
+pub(super) fn place(db: &Database) -> Result<u64, StoreError> {
+    super::journal::head(&db.begin_read()?)
+}
+
 fn collect(db: &Database, meta: &Meta, ended: usize, keep: Unix) -> Result<Recovered, StoreError> {
     let txn = db.begin_read()?;
     let mut recovered = Recovered {

@@ -121,18 +121,19 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
-    /// Applies a commit. Adds the keys that got rows to `fresh`.
+    /// Applies a commit, unless it repeats what is recorded: then false. Adds the
+    /// keys that got rows to `fresh`.
     pub(super) fn apply(
         &mut self,
         commit: &Commit,
         now: Unix,
         fresh: &mut Vec<OrderKey>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         for fact in &commit.facts {
             if let Fact::Live(live, record) = fact
                 && self.is_recorded(*live, record)?
             {
-                return Ok(());
+                return Ok(false);
             }
         }
         for fact in &commit.facts {
@@ -145,7 +146,7 @@ impl<'txn> Tables<'txn> {
                 key: row.order_key.as_str().into(),
             });
         }
-        Ok(())
+        Ok(true)
     }
 
     fn is_recorded(&self, live: LiveId, record: &LiveRecord) -> Result<bool> {
@@ -338,7 +339,12 @@ pub(super) fn ended_lives(txn: &ReadTransaction, limit: usize) -> Result<Vec<Liv
 
 /// App, user and what is kept of them.
 pub(super) fn users(txn: &ReadTransaction) -> Result<Vec<(AppId, String, UserRecord)>> {
-    let table = txn.open_table(USERS)?;
+    let table = match txn.open_table(USERS) {
+        Ok(table) => table,
+        // A file of before anything was kept of users.
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
     let mut all = Vec::new();
     for entry in table.iter()? {
         let (key, value) = entry?;

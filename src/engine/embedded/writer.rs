@@ -15,6 +15,7 @@ use std::time::Duration;
 use redb::{Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase};
 
 use super::StoreError;
+use super::journal::{self, Pages};
 use super::queue::{Job, Shared};
 use super::tables::{self, Backlog, Tables};
 use crate::clock::{Clock, Instant, Moment, Unix};
@@ -89,6 +90,15 @@ struct Batch {
     last_try: bool,
 }
 
+/// What a transaction brought.
+#[derive(Debug, Default)]
+struct Fresh {
+    /// Keys of the outbox that got rows.
+    keys: Vec<OrderKey>,
+    /// The journal's newest place.
+    place: u64,
+}
+
 impl Writer {
     pub(super) fn new(
         source: Box<dyn Source>,
@@ -159,9 +169,10 @@ impl Writer {
             match job {
                 Job::Commit(commit) => batch.commits.push(*commit),
                 Job::Settle { seq, settlement } => batch.settled.push((seq, settlement)),
-                read @ (Job::Keys { .. } | Job::Rows { .. } | Job::DeadLetters { .. }) => {
-                    reads.push(read);
-                }
+                read @ (Job::Keys { .. }
+                | Job::Rows { .. }
+                | Job::DeadLetters { .. }
+                | Job::Journal { .. }) => reads.push(read),
             }
         }
         if self.carry_at <= now.instant {
@@ -197,16 +208,19 @@ impl Writer {
         }
     }
 
-    fn transact(&self, batch: &Batch, now: Unix) -> Result<(Backlog, Vec<OrderKey>), StoreError> {
+    fn transact(&self, batch: &Batch, now: Unix) -> Result<(Backlog, Fresh), StoreError> {
         let db = self.db.as_ref().expect("a turn writes with the file open");
         let mut txn = db.begin_write()?;
         txn.set_durability(Durability::Immediate)?;
         txn.set_quick_repair(true);
-        let mut fresh = Vec::new();
+        let mut fresh = Fresh::default();
         let backlog = {
             let mut tables = Tables::open(&txn)?;
+            let mut pages = Pages::open(&txn)?;
             for commit in &batch.commits {
-                tables.apply(commit, now, &mut fresh)?;
+                if tables.apply(commit, now, &mut fresh.keys)? {
+                    pages.enter(commit, now)?;
+                }
             }
             for (seq, settlement) in &batch.settled {
                 tables.settle(*seq, settlement, now)?;
@@ -215,7 +229,9 @@ impl Writer {
                 let ended = before(now, self.config.keep_ended);
                 let dead = before(now, self.config.keep_dead);
                 tables.prune(ended, dead, PRUNE_LIMIT)?;
+                pages.prune(ended, PRUNE_LIMIT)?;
             }
+            fresh.place = pages.place()?;
             tables.stamp(self.number, now)?;
             tables.backlog()?
         };
@@ -223,21 +239,26 @@ impl Writer {
         Ok((backlog, fresh))
     }
 
-    fn recorded(
-        &mut self,
-        batch: Batch,
-        fresh: Vec<OrderKey>,
-        now: Moment,
-        outcomes: &mut Vec<Outcome>,
-    ) {
+    fn recorded(&mut self, batch: Batch, fresh: Fresh, now: Moment, outcomes: &mut Vec<Outcome>) {
         self.marked = now.instant;
         self.backoff = FIRST_BACKOFF;
         self.shared.writable.store(true, Ordering::Relaxed);
         if batch.prune {
             self.pruned = now.instant;
         }
-        self.shared.fresh.add(fresh);
+        self.shared.fresh.add(fresh.keys);
+        self.shared.journal.send_if_modified(|head| {
+            let grown = fresh.place > *head;
+            *head = fresh.place.max(*head);
+            grown
+        });
         outcomes.extend(batch.commits.into_iter().filter_map(|c| outcome(c, Ok(()))));
+    }
+
+    fn last_place(&self) -> u64 {
+        let db = self.db.as_ref();
+        let read = db.map(|db| journal::head(&db.begin_read()?));
+        read.and_then(Result::ok).unwrap_or_default()
     }
 
     /// After the file was opened again: is the transaction in doubt there?
@@ -247,8 +268,9 @@ impl Writer {
         };
         match self.last_number() {
             Ok(last) if last == self.number => {
-                let fresh = batch.commits.iter().flat_map(keys_of).collect();
-                self.recorded(batch, fresh, now, outcomes);
+                let keys = batch.commits.iter().flat_map(keys_of).collect();
+                let place = self.last_place();
+                self.recorded(batch, Fresh { keys, place }, now, outcomes);
             }
             Ok(_) => self.not_recorded(batch, now, outcomes),
             Err(error) => {
@@ -405,6 +427,13 @@ fn answer(txn: &ReadTransaction, job: Job) -> Result<(), StoreError> {
             reply,
         } => {
             let _ = reply.send(tables::dead_letters(txn, after, limit)?);
+        }
+        Job::Journal {
+            after,
+            limit,
+            reply,
+        } => {
+            let _ = reply.send(journal::read(txn, after, limit)?);
         }
         Job::Commit(_) | Job::Settle { .. } => {}
     }

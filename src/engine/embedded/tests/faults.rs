@@ -124,7 +124,7 @@ impl Bench {
         let txn = db.begin_write().unwrap();
         Tables::open(&txn).unwrap().stamp_format().unwrap();
         txn.commit().unwrap();
-        let shared = Shared::new(100, 100);
+        let shared = Shared::new(100, 100, 0);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)

@@ -1,4 +1,8 @@
-//! The gRPC door: `livegate.backend.v1.BackendService`.
+//! The gRPC doors of `livegate.backend.v1`: `BackendService` here, what governs
+//! rooms and users in [`govern`], streams in [`stream`].
+
+pub(super) mod govern;
+pub(super) mod stream;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -84,6 +88,24 @@ pub(super) fn authorise(keys: &ApiKeys, request: &Request<()>) -> Result<(), Sta
     Err(Status::unauthenticated(message))
 }
 
+/// Carries out a command that was read, and counts the call.
+async fn counted<C, R, F>(
+    metrics: &Metrics,
+    method: BackendMethod,
+    command: Result<C, BadRequest>,
+    act: impl FnOnce(C) -> F,
+) -> Result<Response<R>, Status>
+where
+    F: Future<Output = Result<R, Refusal>>,
+{
+    let answer = match command {
+        Ok(command) => act(command).await.map_err(|no| status::from_refusal(&no)),
+        Err(bad) => Err(status::from_bad_request(&bad)),
+    };
+    metrics.backend_call(method, answer.is_ok());
+    answer.map(Response::new)
+}
+
 impl<A: BackendActions> Grpc<A> {
     /// Carries out a command that was read, and counts the call.
     async fn call<C, R, F>(
@@ -95,12 +117,7 @@ impl<A: BackendActions> Grpc<A> {
     where
         F: Future<Output = Result<R, Refusal>>,
     {
-        let answer = match command {
-            Ok(command) => act(command).await.map_err(|no| status::from_refusal(&no)),
-            Err(bad) => Err(status::from_bad_request(&bad)),
-        };
-        self.metrics.backend_call(method, answer.is_ok());
-        answer.map(Response::new)
+        counted(&self.metrics, method, command, act).await
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reads gRPC requests into commands.
 
+pub(super) mod govern;
+
 use livegate_proto::backend::{self as wire, push_to_room_request, push_to_user_request};
 use livegate_proto::client::{Priority, User};
 use livegate_proto::code::Code;
@@ -23,7 +25,7 @@ pub(super) fn push_to_room(request: wire::PushToRoomRequest) -> Result<PushToRoo
         push_to_room_request::Content::Elements(said) => Content::Elements(said),
     };
     Ok(PushToRoom {
-        room: room(request.sdk_app_id, &request.room_id)?,
+        room: room_key(request.sdk_app_id, &request.room_id)?,
         from: sender(request.from)?,
         priority: priority(request.priority)?,
         content: content.checked()?,
@@ -62,7 +64,7 @@ pub(super) fn kick(request: wire::KickUserRequest) -> Result<Kick, BadRequest> {
 }
 
 pub(super) fn get_room(request: &wire::GetRoomRequest) -> Result<RoomKey, BadRequest> {
-    room(request.sdk_app_id, &request.room_id)
+    room_key(request.sdk_app_id, &request.room_id)
 }
 
 pub(super) fn list_lives(request: &wire::ListLivesRequest) -> Result<ListLives, BadRequest> {
@@ -80,12 +82,12 @@ pub(super) fn list_lives(request: &wire::ListLivesRequest) -> Result<ListLives, 
 
 pub(super) fn end_live(request: &wire::EndLiveRequest) -> Result<EndLive, BadRequest> {
     Ok(EndLive {
-        room: room(request.sdk_app_id, &request.room_id)?,
+        room: room_key(request.sdk_app_id, &request.room_id)?,
         live: live(&request.live_id, "live_id is malformed")?,
     })
 }
 
-fn room(app: u32, text: &str) -> Result<RoomKey, BadRequest> {
+fn room_key(app: u32, text: &str) -> Result<RoomKey, BadRequest> {
     Ok(RoomKey {
         app: AppId(app),
         room: room_id(text)?,

@@ -53,7 +53,7 @@ fn lint(file: &Path, text: &str) -> Vec<String> {
     {
         let words: Vec<&str> = line
             .split(|c: char| c.is_whitespace() || "(){};=".contains(c))
-            .filter(|word| !word.is_empty())
+            .filter(|word| !word.is_empty() && *word != "stream")
             .collect();
         let block = inside
             .last()

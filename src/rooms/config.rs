@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::rooms::combos::ComboConfig;
 use crate::rooms::limit::RateConfig;
 use crate::rooms::log::LogConfig;
 use crate::rooms::mic::MicConfig;
@@ -66,6 +67,8 @@ pub struct RoomsConfig {
     pub presence: PresenceConfig,
     /// Messages of clients in one room.
     pub rate: RateConfig,
+    /// How gifts in a row become one message.
+    pub combos: ComboConfig,
     /// The mic and invitations to it.
     pub mic: MicConfig,
 }
@@ -93,6 +96,7 @@ impl Default for RoomsConfig {
             log: LogConfig::default(),
             presence: PresenceConfig::default(),
             rate: RateConfig::default(),
+            combos: ComboConfig::default(),
             mic: MicConfig::default(),
         }
     }
@@ -150,6 +154,11 @@ impl RoomsConfig {
                 "rate.burst",
                 rate.burst >= needs,
                 "must be at least what every priority needs",
+            ),
+            (
+                "combos.window",
+                !self.combos.window.is_zero(),
+                "must be more than nothing",
             ),
             (
                 "mic.answer_within",

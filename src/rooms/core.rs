@@ -17,6 +17,7 @@
 //! checked), locks nothing and rings nobody.
 
 mod closing;
+mod combos;
 mod entering;
 mod governing;
 mod hosting;
@@ -48,6 +49,7 @@ use crate::dispatch::SessionEvent;
 use crate::event::LiveStats;
 use crate::id::{LiveId, RoomId, RoomKey, RoomUid, SessionId, ShardId};
 use crate::rooms::charter::Charter;
+use crate::rooms::combos::Combos;
 use crate::rooms::config::RoomsConfig;
 use crate::rooms::dedupe::Dedupe;
 use crate::rooms::flash::Flash;
@@ -153,6 +155,7 @@ pub(crate) struct Core {
     flash: Flash,
     presence: Presence,
     likes: Likes,
+    combos: Combos,
     bucket: Bucket,
     dedupe: Dedupe,
     /// What the backend said lately.
@@ -205,6 +208,7 @@ impl Core {
             flash: Flash::default(),
             presence: Presence::new(config.presence),
             likes: Likes::new(config.totals_every),
+            combos: Combos::new(config.combos),
             bucket: Bucket::new(config.rate, now.instant),
             dedupe: Dedupe::new(config.dedupe_window, config.dedupe_entries),
             pushes: Dedupe::new(PUSH_WINDOW, config.dedupe_entries),
@@ -292,6 +296,7 @@ impl Core {
             self.stats_due,
             self.presence.deadline(),
             self.likes.deadline(),
+            self.combos.deadline(),
             self.mic.deadline(),
             self.log.deadline(),
             self.dedupe.deadline(),

@@ -14,6 +14,7 @@
 mod answer;
 mod bells;
 mod charter;
+pub mod combos;
 pub mod config;
 mod core;
 pub mod dedupe;

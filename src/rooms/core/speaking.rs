@@ -13,7 +13,6 @@ use crate::id::{SessionId, UserId};
 use crate::rooms::dedupe::Place;
 use crate::rooms::limit::Urgency;
 use crate::rooms::live::Phase;
-use crate::rooms::log::Refused;
 use crate::rooms::refusal::Refusal;
 use crate::telemetry::DropCause;
 
@@ -50,7 +49,8 @@ impl std::fmt::Debug for Publish {
 pub struct Published {
     /// The incarnation of the room's sequence.
     pub epoch: u64,
-    /// In the room's order; 0 when it was discarded.
+    /// In the room's order; 0 when it was discarded, or is a gift that its
+    /// combo tells.
     pub seq: u64,
     /// When it was stamped or discarded.
     pub time: Unix,
@@ -101,7 +101,8 @@ impl std::fmt::Debug for BackendPush {
 pub struct Pushed {
     /// The incarnation of the room's sequence.
     pub epoch: u64,
-    /// In the room's order; 0 when it was discarded.
+    /// In the room's order; 0 when it was discarded, or is a gift that its
+    /// combo tells.
     pub seq: u64,
     /// When it was stamped or discarded.
     pub time: Unix,
@@ -128,42 +129,62 @@ impl Core {
         let person = member.person.clone();
         self.must_not_be_muted(&person.user, role, now)?;
         let class = self.class_of(&publish, role)?;
-        let found = self
-            .dedupe
-            .find(&person.user, &publish.message_id, now.instant);
-        if let Some(place) = found {
+        let id = publish.message_id;
+        if let Some(place) = self.dedupe.find(&person.user, &id, now.instant) {
             self.metrics.rooms().deduplicated();
             return Ok(self.published(place, class, ""));
         }
-        if !self
-            .bucket
-            .take(urgency(class, publish.priority), now.instant)
-        {
-            let rooms = self.metrics.rooms();
-            rooms.dropped(class, DropCause::RoomRate, 1);
-            return Ok(self.discarded(class, ROOM_RATE, now));
-        }
-        let gifts = gifts(&publish.content);
         let message = wire::RoomMessage {
             from: Some(person.wire()),
             role: role.into(),
-            client_message_id: publish.message_id.to_string(),
+            client_message_id: id.to_string(),
             priority: priority(class, publish.priority).into(),
             content: Some(publish.content),
         };
-        let seq = match self.stamp(class, push::Body::RoomMessage(message), now, out) {
+        let urgency = urgency(class, publish.priority);
+        let seq = match self.say(message, class, Some(urgency), now, out) {
             Ok(seq) => seq,
-            Err(_) if class == Class::Normal => return Ok(self.discarded(class, ROOM_FULL, now)),
-            Err(refused) => return Err(refusal(refused)),
+            Err(Unsaid::Rate) => return Ok(self.discarded(class, ROOM_RATE, now)),
+            Err(Unsaid::Log) if class == Class::Normal => {
+                return Ok(self.discarded(class, ROOM_FULL, now));
+            }
+            Err(Unsaid::Log) => return Err(Code::OVERLOADED.into()),
         };
-        self.metrics.rooms().taken(class);
-        self.count(gifts);
         let time = now.unix;
         let place = Place { seq, time };
-        self.dedupe
-            .remember(&person.user, &publish.message_id, place, now.instant);
+        self.dedupe.remember(&person.user, &id, place, now.instant);
         self.settle(now, out);
         Ok(self.published(place, class, ""))
+    }
+
+    /// Gives a message its place in the room's order; 0 for a gift that is
+    /// gathered into its combo. `urgency`: how it is bound by the room's rate;
+    /// `None`: it is not.
+    fn say(
+        &mut self,
+        mut message: wire::RoomMessage,
+        class: Class,
+        urgency: Option<Urgency>,
+        now: Moment,
+        out: &mut Out,
+    ) -> Result<u64, Unsaid> {
+        let gifts = message.content.as_ref().map_or(0, gifts);
+        if self.gather(&message, now) {
+            self.count(gifts);
+            return Ok(0);
+        }
+        let may = urgency.is_none_or(|urgency| self.bucket.take(urgency, now.instant));
+        if !may {
+            self.metrics.rooms().dropped(class, DropCause::RoomRate, 1);
+            return Err(Unsaid::Rate);
+        }
+        self.combos.mark(&mut message);
+        let body = push::Body::RoomMessage(message.clone());
+        let seq = self.stamp(class, body, now, out).map_err(|_| Unsaid::Log)?;
+        self.combos.open(&message, now.instant);
+        self.metrics.rooms().taken(class);
+        self.count(gifts);
+        Ok(seq)
     }
 
     /// Stamps what the backend says, or finds what it repeats. The room's rate
@@ -191,13 +212,7 @@ impl Core {
                 return Ok(self.pushed(place, ""));
             }
         }
-        let urgency = urgency(class, push.priority);
-        if push.bound && !self.bucket.take(urgency, now.instant) {
-            self.metrics.rooms().dropped(class, DropCause::RoomRate, 1);
-            let time = now.unix;
-            return Ok(self.pushed(Place { seq: 0, time }, ROOM_RATE));
-        }
-        let gifts = gifts(&push.content);
+        let bound = push.bound.then(|| urgency(class, push.priority));
         let message = wire::RoomMessage {
             from: Some(push.from),
             role: role.into(),
@@ -205,11 +220,12 @@ impl Core {
             priority: priority(class, push.priority).into(),
             content: Some(push.content),
         };
-        let body = push::Body::RoomMessage(message);
-        let seq = self.stamp(class, body, now, out).map_err(refusal)?;
-        self.metrics.rooms().taken(class);
-        self.count(gifts);
         let time = now.unix;
+        let seq = match self.say(message, class, bound, now, out) {
+            Ok(seq) => seq,
+            Err(Unsaid::Rate) => return Ok(self.pushed(Place { seq: 0, time }, ROOM_RATE)),
+            Err(Unsaid::Log) => return Err(Code::OVERLOADED.into()),
+        };
         let place = Place { seq, time };
         if let Some(user) = user.as_ref() {
             self.pushes
@@ -339,6 +355,10 @@ fn priority(class: Class, asked: Priority) -> Priority {
     }
 }
 
-fn refusal(_: Refused) -> Refusal {
-    Refusal::from(Code::OVERLOADED)
+/// Why something has no place in the room's order.
+enum Unsaid {
+    /// Too much is said in the room.
+    Rate,
+    /// The log has no place.
+    Log,
 }

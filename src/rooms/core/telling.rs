@@ -32,6 +32,7 @@ impl Core {
             self.flash
                 .set_totals(room, wire::Totals { likes }, now.unix);
         }
+        self.tell_combos(false, now, out);
         if self.standing == Standing::Closing {
             self.go_on_closing(now, out);
         }

@@ -17,6 +17,7 @@ use crate::event::EndReason;
 use crate::id::{AppId, UserId};
 use crate::rooms::live::CommitResult;
 
+mod combos;
 mod governing;
 mod mic;
 

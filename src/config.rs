@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::actions::AppPolicy;
+use crate::actions::{AppPolicy, RoomsPerUser};
 use crate::auth::{self, AuthConfig, SecretText};
 use crate::backend::BackendConfig;
 use crate::callback::{AppCallback, CallbackConfig};
@@ -136,9 +136,20 @@ pub struct App {
     pub create_rooms: bool,
     /// How many sessions a user may hold, and which login displaces which.
     pub devices: DeviceConfig,
+    /// What users may do in rooms, per app.
+    pub rooms: AppRooms,
     /// Where the app's backend is told what happens; absent: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub callback: Option<Callback>,
+}
+
+/// What users of one app may do in rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AppRooms {
+    /// How many rooms a user may be in at once, on all devices together: `one`
+    /// (entering another leaves it) or `many`.
+    pub per_user: RoomsPerUser,
 }
 
 /// Where one app's backend is told what happens.
@@ -169,6 +180,9 @@ impl Default for App {
             list_rooms: policy.list_rooms,
             create_rooms: policy.create_rooms,
             devices: policy.devices,
+            rooms: AppRooms {
+                per_user: policy.rooms_per_user,
+            },
             callback: None,
         }
     }
@@ -203,6 +217,7 @@ impl App {
             devices: self.devices,
             list_rooms: self.list_rooms,
             create_rooms: self.create_rooms,
+            rooms_per_user: self.rooms.per_user,
         }
     }
 

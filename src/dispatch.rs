@@ -78,6 +78,14 @@ pub enum SessionEvent {
         /// Whether this session is on the mic.
         publishing: bool,
     },
+    /// The session's user entered a room of an app that allows one at a time:
+    /// those that they entered before are to be left.
+    Elsewhere {
+        /// Where the user is.
+        room: RoomUid,
+        /// Orders entries: rooms entered later are not left.
+        entry: u64,
+    },
     /// The session ends with this code: displaced, kicked, shutting down.
     Close(CloseCode, u32),
 }

@@ -1,6 +1,7 @@
 //! What a client's verbs do.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use livegate_proto::Encoded;
 use livegate_proto::client::{
@@ -11,10 +12,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::content::Content;
 use super::verb::Verb;
-use super::{Actions, Caller, Done, Entry, Renewed};
+use super::{Actions, Caller, Done, Entry, Renewed, RoomsPerUser};
 use crate::clock::{Moment, Unix};
 use crate::dispatch::{Class, SessionEvent};
-use crate::id::{RoomId, RoomKey, UserId, UserKey};
+use crate::id::{RoomId, RoomKey, RoomUid, UserId, UserKey};
 use crate::rooms::dedupe::Place;
 use crate::rooms::live::Asker;
 use crate::rooms::{
@@ -177,8 +178,27 @@ impl Actions {
             may_publish,
         };
         let room = self.rooms.find_or_open(&key, now)?;
+        let number = self.entries.fetch_add(1, Ordering::Relaxed);
         let entered = room.enter(args, now)?;
-        Ok(Done::Entered(Box::new(Entry { room, entered })))
+        self.leave_others(caller.key, room.uid(), number);
+        Ok(Done::Entered(Box::new(Entry {
+            room,
+            entered,
+            number,
+        })))
+    }
+
+    /// Where an app allows a user one room at a time, has all their sessions
+    /// leave those entered before. Two who enter at once agree which is the
+    /// later one by its number.
+    fn leave_others(&self, user: &UserKey, room: RoomUid, entry: u64) {
+        if self.policy(user.app).rooms_per_user == RoomsPerUser::Many {
+            return;
+        }
+        for session in self.online.find(user) {
+            let elsewhere = SessionEvent::Elsewhere { room, entry };
+            self.dispatch.event(session, elsewhere);
+        }
     }
 
     fn create(

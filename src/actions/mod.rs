@@ -11,11 +11,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use livegate_proto::client::{Profile, reply};
 use livegate_proto::code::Code;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use crate::auth::{KeyRing, Privileges};
 use crate::clock::Unix;
@@ -68,6 +70,8 @@ pub struct Entry {
     pub room: Arc<Room>,
     /// Guard, place in the room's order, and whether the session hosts its live.
     pub entered: Entered,
+    /// Grows with every entry into any room.
+    pub number: u64,
 }
 
 /// A signature that took the place of the one before.
@@ -81,6 +85,17 @@ pub struct Renewed {
     pub reply: reply::Body,
 }
 
+/// How many rooms a user may be in at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoomsPerUser {
+    /// One, on all devices together: entering another leaves it.
+    One,
+    /// As many as each session may be in.
+    #[default]
+    Many,
+}
+
 /// An app's own policies.
 #[derive(Debug, Clone)]
 pub struct AppPolicy {
@@ -92,6 +107,8 @@ pub struct AppPolicy {
     pub list_rooms: bool,
     /// Whether clients may create rooms; else only the backend may.
     pub create_rooms: bool,
+    /// How many rooms a user may be in at once.
+    pub rooms_per_user: RoomsPerUser,
 }
 
 impl Default for AppPolicy {
@@ -101,6 +118,7 @@ impl Default for AppPolicy {
             devices: DeviceConfig::default(),
             list_rooms: true,
             create_rooms: true,
+            rooms_per_user: RoomsPerUser::default(),
         }
     }
 }
@@ -131,6 +149,8 @@ pub struct Actions {
     apps: HashMap<AppId, App, foldhash::fast::RandomState>,
     /// For apps without a policy of their own.
     unknown: AppPolicy,
+    /// Entries into rooms so far.
+    entries: AtomicU64,
 }
 
 /// Client message ids of messages to users that an app remembers.
@@ -155,6 +175,7 @@ impl Actions {
             keys,
             directory,
             unknown: AppPolicy::default(),
+            entries: AtomicU64::new(0),
             apps: policies
                 .into_iter()
                 .map(|(id, policy)| (id, App::new(policy)))

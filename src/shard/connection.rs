@@ -31,6 +31,8 @@ pub(crate) struct Joined {
     pub(crate) room: Arc<Room>,
     /// Leaves the room when dropped.
     pub(crate) membership: Membership,
+    /// Orders this entry among all.
+    pub(crate) entry: u64,
     /// Place in the shard's dense set of the room.
     pub(crate) index: usize,
     /// Everything of the room up to this seq was written, or skipped by the

@@ -1,19 +1,25 @@
 //! How a shard has a session's verbs carried out, and what follows for its
 //! subscriptions.
 
-use livegate_proto::client::reply;
+use livegate_proto::Encoded;
+use livegate_proto::client::{Kicked, Push, ServerFrame, push, reply};
 use livegate_proto::code::Code;
+use smallvec::SmallVec;
 
 use crate::actions::outcome::{Change, Joined as Membership, Outcome};
 use crate::actions::verb::Verb;
 use crate::actions::{Caller, Done, Entry};
 use crate::clock::Moment;
-use crate::id::{RoomId, SessionId};
+use crate::dispatch::SessionEvent;
+use crate::id::{RoomId, RoomUid, SessionId};
 use crate::rooms::{LeaveCause, Refusal};
 use crate::shard::carrier::Carrier;
 use crate::shard::connection::Joined;
 use crate::shard::state::State;
 use crate::shard::window::Window;
+
+/// Why a client is told that it is out of a room.
+const ENTERED_ANOTHER: &str = "entered_another_room";
 
 impl<C: Carrier> State<C> {
     /// Carries a verb out; `None` when its answer comes later, as an event.
@@ -61,10 +67,39 @@ impl<C: Carrier> State<C> {
         Ok(Outcome::done(None).with(Change::Left(uid)))
     }
 
+    /// The user entered `kept`, and may be in one room only: takes the session
+    /// out of those that it entered before, and tells the client why.
+    pub(super) fn leave_others(&mut self, id: SessionId, kept: RoomUid, entry: u64, now: Moment) {
+        let Some(connection) = self.slots.get_mut(id) else {
+            return;
+        };
+        let last_seen = connection.last_seen;
+        let others = connection.joined.iter();
+        let others: SmallVec<[RoomUid; 1]> = others
+            .filter(|joined| joined.room.uid() != kept && joined.entry < entry)
+            .map(|joined| joined.room.uid())
+            .collect();
+        for room in others {
+            // What was said before it left concerns it still.
+            self.serve_to_head(id, room, now);
+            let Some(joined) = self.leave_room(id, room) else {
+                continue;
+            };
+            let frame = entered_another(&joined.room.key().room, now);
+            let cause = LeaveCause::EnteredAnother;
+            joined.membership.leave(cause, last_seen, now);
+            self.tell_session(id, SessionEvent::Removed(room, frame), now);
+        }
+    }
+
     /// Subscribes a session to the room that it has entered. One that was in
     /// it already goes on under its new membership.
     fn join(&mut self, id: SessionId, entry: Entry, now: Moment) -> Outcome {
-        let Entry { room, entered } = entry;
+        let Entry {
+            room,
+            entered,
+            number,
+        } = entry;
         let uid = room.uid();
         drop(self.leave_room(id, uid));
         let window = Window::new(self.parts.config.fanout);
@@ -78,6 +113,7 @@ impl<C: Carrier> State<C> {
         });
         let joined = Joined {
             membership: entered.membership,
+            entry: number,
             index,
             cursor: entered.seq,
             flash: entered.flash,
@@ -91,6 +127,23 @@ impl<C: Carrier> State<C> {
         self.rung(uid, now.instant);
         Outcome::done(Some(reply::Body::EnterRoom(entered.snapshot))).with(change)
     }
+}
+
+/// Tells a client that it is no longer in a room because its user is in another.
+fn entered_another(room: &RoomId, now: Moment) -> Encoded {
+    let kicked = Kicked {
+        reason: ENTERED_ANOTHER.to_owned(),
+        banned_until_ms: 0,
+    };
+    Encoded::new(&ServerFrame {
+        pushes: vec![Push {
+            room_id: room.to_string(),
+            time_ms: now.unix.millis_i64(),
+            body: Some(push::Body::Kicked(kicked)),
+            ..Push::default()
+        }],
+        ..ServerFrame::default()
+    })
 }
 
 fn refused(refusal: Refusal) -> Outcome {

@@ -175,6 +175,7 @@ impl<C: Carrier> State<C> {
                 drop(self.leave_room(id, room));
                 self.tell_session(id, SessionEvent::Removed(room, frame), now);
             }
+            SessionEvent::Elsewhere { room, entry } => self.leave_others(id, room, entry, now),
             event @ (SessionEvent::Answered(_)
             | SessionEvent::Hosting(..)
             | SessionEvent::Role { .. }
@@ -184,7 +185,7 @@ impl<C: Carrier> State<C> {
         }
     }
 
-    fn tell_session(&mut self, id: SessionId, event: SessionEvent, now: Moment) {
+    pub(super) fn tell_session(&mut self, id: SessionId, event: SessionEvent, now: Moment) {
         let Some(connection) = self.slots.get_mut(id) else {
             return;
         };

@@ -16,6 +16,7 @@ mod drain;
 mod govern;
 mod hook;
 mod mic;
+mod one_room;
 mod people;
 mod privileges;
 mod processes;

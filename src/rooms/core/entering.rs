@@ -48,6 +48,9 @@ pub enum LeaveCause {
     Displaced,
     /// The backend threw the user out.
     Kicked,
+    /// The user entered another room, and the app allows one at a time. Like
+    /// one who asks to leave.
+    EnteredAnother,
     /// Its signature ran out.
     SigExpired,
     /// The gateway is stopping: nothing is decided about lives.
@@ -242,7 +245,9 @@ impl Core {
                 let effects = self.live.host_displaced(session, last_seen, now);
                 return self.apply(effects, now, out);
             }
-            LeaveCause::Left => (AwayCause::ConnectionClosed, Some(EndReason::HostEnded)),
+            LeaveCause::Left | LeaveCause::EnteredAnother => {
+                (AwayCause::ConnectionClosed, Some(EndReason::HostEnded))
+            }
             LeaveCause::Kicked => (AwayCause::ConnectionClosed, Some(EndReason::Kicked)),
             LeaveCause::SigExpired => (
                 AwayCause::ConnectionClosed,
@@ -313,6 +318,7 @@ fn reason(cause: LeaveCause) -> LeaveReason {
         LeaveCause::Left => LeaveReason::Left,
         LeaveCause::Kicked => LeaveReason::Kicked,
         LeaveCause::Displaced => LeaveReason::Displaced,
+        LeaveCause::EnteredAnother => LeaveReason::EnteredAnother,
         LeaveCause::ConnectionLost
         | LeaveCause::Silent
         | LeaveCause::SigExpired

@@ -425,7 +425,7 @@ fn publisher(person: &Person, joined: bool) -> push::Body {
 /// Whether one who went so may come back to what they had.
 fn is_lost(cause: LeaveCause) -> bool {
     match cause {
-        LeaveCause::Left | LeaveCause::Kicked => false,
+        LeaveCause::Left | LeaveCause::Kicked | LeaveCause::EnteredAnother => false,
         LeaveCause::ConnectionLost
         | LeaveCause::Silent
         | LeaveCause::Displaced

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::actions::{AppPolicy, RoomsPerUser};
 use crate::auth::{self, AuthConfig, SecretText};
 use crate::backend::BackendConfig;
+use crate::callback::tell::Tell;
 use crate::callback::{AppCallback, CallbackConfig};
 use crate::directory::DirectoryConfig;
 use crate::engine::EngineConfig;
@@ -164,6 +165,13 @@ pub struct Callback {
     /// certificate; absent: those of the system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// The vendor's token, which signs the URL of callbacks in the vendor's
+    /// form; absent: it is not signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretText>,
+    /// What the backend is told of, by name; absent: livegate's own events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tell: Option<Vec<Tell>>,
 }
 
 impl Default for App {
@@ -228,6 +236,8 @@ impl App {
             url: callback.url.clone(),
             secrets: callback.secrets.clone(),
             ca_file: callback.ca_file.clone(),
+            token: callback.token.clone(),
+            tell: callback.tell.clone(),
         })
     }
 }

@@ -2,11 +2,56 @@
 //!
 //! Everything here is plain data, recorded by the engine and told by callbacks.
 
+use std::net::IpAddr;
+
 use livegate_proto::client as wire;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Unix;
 use crate::id::{AppId, LiveId, RoomId, UserId};
+
+/// How something came in: what callbacks say of the far end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Origin {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// By the internal API.
+    Api,
+    /// From a client.
+    Client(wire::Platform, IpAddr),
+}
+
+impl Origin {
+    /// The platform as the vendor names it.
+    pub fn platform(self) -> &'static str {
+        use wire::Platform as P;
+
+        match self {
+            Self::Unknown => "Unknown",
+            Self::Api => "RESTAPI",
+            Self::Client(platform, _) => match platform {
+                P::Android => "Android",
+                P::Ios => "iOS",
+                P::Web | P::MiniProgram => "Web",
+                P::Windows => "Windows",
+                P::Mac => "Mac",
+                P::Linux => "Linux",
+                P::Ipad => "iPad",
+                P::Unspecified => "Unknown",
+            },
+        }
+    }
+
+    /// The client's address; for everything else the loopback, which the
+    /// vendor says of itself.
+    pub fn address(self) -> IpAddr {
+        match self {
+            Self::Unknown | Self::Api => IpAddr::from([127, 0, 0, 1]),
+            Self::Client(_, address) => address.to_canonical(),
+        }
+    }
+}
 
 /// Why a live ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]

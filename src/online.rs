@@ -58,8 +58,8 @@ type Sessions = SmallVec<[Here; 1]>;
 #[derive(Clone, Debug, Default)]
 pub struct Online(Arc<DashMap<UserKey, Sessions, foldhash::fast::RandomState>>);
 
-/// What a login displaces.
-pub type Displaced = SmallVec<[SessionId; 2]>;
+/// What a login displaces: sessions and their platforms.
+pub type Displaced = SmallVec<[(SessionId, i32); 2]>;
 
 impl Online {
     /// Registers a session and names those that its login displaces. They are
@@ -81,12 +81,13 @@ impl Online {
                     DevicePolicy::Many => false,
                 };
                 if goes {
-                    displaced.push(here.session);
+                    displaced.push((here.session, here.platform));
                 }
                 !goes
             });
             while sessions.len() >= devices.max_sessions.max(1) {
-                displaced.push(sessions.remove(0).session);
+                let here = sessions.remove(0);
+                displaced.push((here.session, here.platform));
             }
             sessions.push(Here { session, platform });
         }
@@ -165,6 +166,10 @@ mod tests {
         SessionId::new(ShardId(0), n, 0)
     }
 
+    fn sessions(displaced: &Displaced) -> Vec<SessionId> {
+        displaced.iter().map(|(session, _)| *session).collect()
+    }
+
     fn devices(policy: DevicePolicy, max_sessions: usize) -> DeviceConfig {
         DeviceConfig {
             policy,
@@ -179,7 +184,7 @@ mod tests {
         let (_first, none) = online.register(user("a"), session(1), 1, one);
         let (_second, displaced) = online.register(user("a"), session(2), 2, one);
         assert!(none.is_empty());
-        assert_eq!(displaced[..], [session(1)]);
+        assert_eq!(sessions(&displaced), [session(1)]);
         assert_eq!(online.find(&user("a"))[..], [session(2)]);
     }
 
@@ -191,7 +196,7 @@ mod tests {
         let (_web, displaced) = online.register(user("a"), session(2), 3, policy);
         assert!(displaced.is_empty());
         let (_phone_again, displaced) = online.register(user("a"), session(3), 1, policy);
-        assert_eq!(displaced[..], [session(1)]);
+        assert_eq!(sessions(&displaced), [session(1)]);
     }
 
     #[test]
@@ -201,7 +206,7 @@ mod tests {
         let guards: Vec<_> = (1..=3)
             .map(|n| online.register(user("a"), session(n), 1, many))
             .collect();
-        assert_eq!(guards[2].1[..], [session(1)]);
+        assert_eq!(sessions(&guards[2].1), [session(1)]);
         assert_eq!(online.find(&user("a"))[..], [session(2), session(3)]);
     }
 

@@ -17,15 +17,17 @@ use aws_lc_rs::hmac;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use livegate::auth::SecretText;
+use livegate::callback::tell::{self, Event, Site};
 use livegate::callback::{
     AppCallback, CallbackConfig, Delivery, Dispatcher, EVENT_ID, SIGNATURE, TIMESTAMP, payload,
+    vendor_sign,
 };
 use livegate::clock::{Clock, Unix};
 use livegate::engine::{Commit, Engine, EngineConfig, Subject};
-use livegate::event::{EndReason, LiveEnded, LiveStarted, LiveStats};
+use livegate::event::{EndReason, LiveEnded, LiveStarted, LiveStats, Origin};
 use livegate::id::{AppId, LiveId, RoomId, UserId};
 use livegate::telemetry::Metrics;
 use tempfile::TempDir;
@@ -59,6 +61,46 @@ async fn an_event_is_told_until_2xx_signed_anew_with_the_same_bytes() {
     gateway.tell_start("demo", 2);
     let next = backend.told().await;
     assert_eq!(next.event_id, format!("{}:started", live(2)));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_vendor_s_form_says_in_its_url_what_it_is_and_signs_each_attempt() {
+    let answers = [Answer::Status(500), Answer::Status(200)];
+    let (mut backend, address) = Backend::serve(answers).await;
+    let url = format!("{}?own=1", url(address));
+    let config = CallbackConfig {
+        apps: vec![AppCallback {
+            token: Some(SecretText::new("xxxxyyyy".to_owned())),
+            ..app(&url)
+        }],
+        ..config(&url)
+    };
+    let dir = TempDir::new().unwrap();
+    let gateway = Gateway::open(&dir, config, dir.path());
+    let event = Event {
+        app: APP,
+        id: "2a:1".to_owned(),
+        time: Unix(1_000),
+        origin: Origin::Api,
+    };
+    let room = RoomId::new("demo").unwrap();
+    let site = Site {
+        room: &room,
+        kind: "",
+    };
+    gateway.submit(tell::destroyed(event, &site, "anna", "show"));
+    let (first, again) = (backend.told().await, backend.told().await);
+    assert_eq!(first.body, again.body);
+    for told in [first, again] {
+        let (unsigned, signed) = told.query.split_once("&Sign=").unwrap();
+        let expected = "own=1&SdkAppid=7&CallbackCommand=Group.CallbackAfterGroupDestroyed\
+                        &contenttype=json&ClientIP=127.0.0.1&OptPlatform=RESTAPI";
+        assert_eq!(unsigned, expected);
+        let (sign, time) = signed.split_once("&RequestTime=").unwrap();
+        let token = secrecy::SecretString::from("xxxxyyyy");
+        assert_eq!(sign, vendor_sign(&token, time.parse().unwrap()));
+    }
     gateway.stop().await;
 }
 
@@ -305,6 +347,7 @@ enum Answer {
 #[derive(Debug)]
 struct Told {
     event_id: String,
+    query: String,
     room: String,
     body: Bytes,
     status: StatusCode,
@@ -409,11 +452,19 @@ impl Backend {
     }
 }
 
-async fn hook(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn hook(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let event_id = verify(&headers, &body);
     let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    let room = json["room_id"].as_str().unwrap().to_owned();
-    assert_eq!(json["event_id"], *event_id);
+    let room = json.get("room_id").or_else(|| json.get("GroupId"));
+    let room = room.unwrap().as_str().unwrap().to_owned();
+    if let Some(in_body) = json.get("event_id") {
+        assert_eq!(*in_body, *event_id);
+    }
     let poisoned = *shared.poisoned.lock().unwrap() == room;
     let answer = match poisoned {
         true => Answer::Status(502),
@@ -425,6 +476,7 @@ async fn hook(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes
     let response = respond(answer);
     let told = Told {
         event_id,
+        query: uri.query().unwrap_or_default().to_owned(),
         room,
         body,
         status: response.status(),
@@ -437,6 +489,7 @@ async fn hook(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes
 async fn elsewhere(State(shared): State<Arc<Shared>>) {
     let told = Told {
         event_id: "redirected".to_owned(),
+        query: String::new(),
         room: String::new(),
         body: Bytes::new(),
         status: StatusCode::OK,
@@ -511,6 +564,7 @@ fn app(url: &str) -> AppCallback {
         url: url.to_owned(),
         secrets: SECRETS.map(|text| SecretText::new(text.to_owned())).into(),
         ca_file: None,
+        ..AppCallback::default()
     }
 }
 

@@ -162,6 +162,7 @@ fn settings(dir: &std::path::Path) -> NodeSettings {
             ..ShardConfig::default()
         },
         keys: KeyRing::open(&auth, dir).expect("the development app's keys"),
+        callback: livegate::callback::CallbackConfig::default(),
         policies: std::collections::HashMap::default(),
     }
 }

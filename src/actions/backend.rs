@@ -8,9 +8,10 @@ use livegate_proto::code::Code;
 use super::Actions;
 use super::client::session_frame;
 use super::command::{EndLive, Kick, ListLives, PushToRoom, PushToUser, Sender};
+use crate::callback::tell::Said;
 use crate::clock::Moment;
 use crate::dispatch::SessionEvent;
-use crate::event::LiveEnded;
+use crate::event::{LiveEnded, Origin};
 use crate::id::{AppId, RoomKey};
 use crate::rooms::{BackendPush, LiveReport, Pushed, Refusal, RoomReport};
 
@@ -54,7 +55,18 @@ impl Actions {
     pub fn push_to_user(&self, push: PushToUser, now: Moment) -> Result<Offered, Refusal> {
         self.must_know(push.to.app)?;
         let from = self.sender(push.to.app, push.from);
+        let parts = self.parts_to_report(push.to.app, &push.content);
+        let sender = parts.is_some().then(|| from.user_id.clone());
         let sessions = self.tell_user(&push.to, from, String::new(), push.content, now);
+        if let (Some(content), Some(from)) = (&parts, &sender) {
+            let message_id = "";
+            let said = Said {
+                from,
+                message_id,
+                content,
+            };
+            self.report_direct(&said, &push.to, Origin::Api, now.unix);
+        }
         Ok(Offered { sessions })
     }
 

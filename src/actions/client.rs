@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::content::Content;
 use super::verb::Verb;
 use super::{Actions, Caller, Done, Entry, Renewed, RoomsPerUser};
+use crate::callback::tell::Said;
 use crate::clock::{Moment, Unix};
 use crate::dispatch::{Class, SessionEvent};
 use crate::id::{RoomId, RoomKey, RoomUid, UserId, UserKey};
@@ -176,6 +177,7 @@ impl Actions {
             profile: self.directory.fix(caller.key, own),
             role,
             may_publish,
+            origin: caller.origin,
         };
         let room = self.rooms.find_or_open(&key, now)?;
         let number = self.entries.fetch_add(1, Ordering::Relaxed);
@@ -271,8 +273,17 @@ impl Actions {
                 return Ok(Done::Reply(Some(reply::Body::Send(sent(place.time)))));
             }
         }
+        let parts = self.parts_to_report(to.app, &content);
         if self.tell_user(&to, from, message_id, content, now) == 0 {
             return Err(Refusal::with(Code::NO_USER, "the user is not online"));
+        }
+        if let Some(content) = &parts {
+            let said = Said {
+                from: user.as_str(),
+                message_id: &id,
+                content,
+            };
+            self.report_direct(&said, &to, caller.origin, now.unix);
         }
         if let Some(app) = self.apps.get(&caller.key.app) {
             let place = Place {

@@ -20,9 +20,11 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{KeyRing, Privileges};
+use crate::callback::Teller;
 use crate::clock::Unix;
 use crate::directory::Directory;
 use crate::dispatch::Dispatch;
+use crate::event::Origin;
 use crate::id::{AppId, RoomId, RoomKey, SessionId, UserKey};
 use crate::online::{DeviceConfig, Online};
 use crate::rooms::dedupe::Dedupe;
@@ -35,6 +37,7 @@ pub mod content;
 pub mod governing;
 mod mic;
 pub mod outcome;
+mod reporting;
 pub mod verb;
 
 /// Who asks.
@@ -48,6 +51,8 @@ pub struct Caller<'a> {
     pub profile: &'a Arc<Profile>,
     /// Signed privileges, when the signature carries them.
     pub privileges: Option<&'a Privileges>,
+    /// From where it came in.
+    pub origin: Origin,
 }
 
 /// What an action came to.
@@ -146,6 +151,7 @@ pub struct Actions {
     dispatch: Dispatch,
     keys: Arc<KeyRing>,
     directory: Arc<Directory>,
+    teller: Arc<Teller>,
     apps: HashMap<AppId, App, foldhash::fast::RandomState>,
     /// For apps without a policy of their own.
     unknown: AppPolicy,
@@ -166,6 +172,7 @@ impl Actions {
         dispatch: Dispatch,
         keys: Arc<KeyRing>,
         directory: Arc<Directory>,
+        teller: Arc<Teller>,
         policies: HashMap<AppId, AppPolicy>,
     ) -> Self {
         Self {
@@ -174,6 +181,7 @@ impl Actions {
             dispatch,
             keys,
             directory,
+            teller,
             unknown: AppPolicy::default(),
             entries: AtomicU64::new(0),
             apps: policies

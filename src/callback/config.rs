@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::tell::{Tell, Tells};
 use crate::auth::SecretText;
 use crate::clock::span;
 
@@ -88,6 +89,21 @@ pub struct AppCallback {
     /// configuration file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// The vendor's token, 1 to 128 characters: with it the URL of callbacks in
+    /// the vendor's form carries `Sign` and `RequestTime`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretText>,
+    /// What the backend is told of; absent: livegate's own events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tell: Option<Vec<Tell>>,
+}
+
+impl AppCallback {
+    /// What the backend is told of.
+    pub fn tells(&self) -> Tells {
+        let chosen = self.tell.as_ref();
+        chosen.map_or(Tells::OWN, |tells| tells.iter().copied().collect())
+    }
 }
 
 #[cfg(test)]

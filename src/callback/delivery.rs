@@ -16,12 +16,12 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use rustls_platform_verifier::BuilderVerifierExt;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
 use super::config::{AppCallback, CallbackConfig};
 use super::dispatcher::{Attempt, Deliver};
-use super::sign::{EVENT_ID, SIGNATURE, Signer, TIMESTAMP};
+use super::sign::{EVENT_ID, SIGNATURE, Signer, TIMESTAMP, vendor_sign};
 use crate::clock::Unix;
 use crate::engine::Row;
 use crate::id::AppId;
@@ -30,6 +30,8 @@ use crate::id::AppId;
 const MIN_SECRET: usize = 16;
 /// Most secrets of an app.
 const MAX_SECRETS: usize = 2;
+/// Most characters of the vendor's token.
+const MAX_TOKEN: usize = 128;
 /// Idle connections kept per backend.
 const IDLE_CONNECTIONS: usize = 16;
 
@@ -56,6 +58,9 @@ pub enum Problem {
     /// The URL cannot be called.
     #[error("is no http or https URL with a host")]
     Url,
+    /// A token that the vendor would not take.
+    #[error("a token has 1 to {MAX_TOKEN} characters")]
+    Token,
     /// Too few or too many secrets.
     #[error("1 or {MAX_SECRETS} secrets are needed")]
     Secrets,
@@ -84,6 +89,8 @@ pub struct Delivery {
 struct Target {
     url: Url,
     signer: Signer,
+    /// Signs the URL of what is in the vendor's form.
+    token: Option<SecretString>,
     client: Client,
 }
 
@@ -111,12 +118,12 @@ impl Delivery {
         })
     }
 
-    async fn post(&self, target: &Target, row: &Row, now: Unix) -> Attempt {
+    async fn post(&self, target: &Target, app: AppId, row: &Row, now: Unix) -> Attempt {
         let timestamp = now.seconds();
         let signature = target.signer.sign(&row.event_id, timestamp, &row.body);
         let sent = target
             .client
-            .post(target.url.clone())
+            .post(target.address(app, &row.query, timestamp))
             .header(CONTENT_TYPE, "application/json")
             .header(EVENT_ID, &row.event_id)
             .header(TIMESTAMP, timestamp)
@@ -162,7 +169,7 @@ impl Delivery {
 impl Deliver for Delivery {
     async fn attempt(&self, app: AppId, row: &Row, now: Unix) -> Attempt {
         match self.targets.get(&app) {
-            Some(target) => self.post(target, row, now).await,
+            Some(target) => self.post(target, app, row, now).await,
             None => Attempt::Unwanted,
         }
     }
@@ -188,13 +195,41 @@ impl Target {
         if secrets().any(|secret| secret.expose_secret().chars().count() < MIN_SECRET) {
             return Err(("secrets", Problem::ShortSecret));
         }
+        let token = app.token.as_ref().map(|token| token.secret().clone());
+        let length = |token: &SecretString| token.expose_secret().chars().count();
+        if token
+            .as_ref()
+            .is_some_and(|token| !(1..=MAX_TOKEN).contains(&length(token)))
+        {
+            return Err(("token", Problem::Token));
+        }
         let ca_file = app.ca_file.as_ref().map(|file| base.join(file));
         let tls = tls(&url, ca_file.as_deref())?;
         Ok(Self {
             signer: Signer::new(secrets()),
+            token,
             client: client(tls, config).map_err(|error| ("url", Problem::Client(error)))?,
             url,
         })
+    }
+
+    /// The URL of an attempt. livegate's own form adds nothing to it, the
+    /// vendor's says who is meant and signs.
+    fn address(&self, app: AppId, query: &str, timestamp: u64) -> Url {
+        let mut url = self.url.clone();
+        if query.is_empty() {
+            return url;
+        }
+        let mut all = match url.query() {
+            Some(own) if !own.is_empty() => format!("{own}&SdkAppid={app}&{query}"),
+            Some(_) | None => format!("SdkAppid={app}&{query}"),
+        };
+        if let Some(token) = &self.token {
+            let sign = vendor_sign(token, timestamp);
+            all = format!("{all}&Sign={sign}&RequestTime={timestamp}");
+        }
+        url.set_query(Some(&all));
+        url
     }
 }
 

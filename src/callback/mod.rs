@@ -21,8 +21,11 @@ mod dispatcher;
 pub mod payload;
 mod retry;
 mod sign;
+pub mod tell;
+mod teller;
 
 pub use config::{AppCallback, CallbackConfig};
 pub use delivery::{CallbackError, Delivery, Problem};
 pub use dispatcher::{Attempt, Deliver, Dispatcher};
-pub use sign::{EVENT_ID, SIGNATURE, Signer, TIMESTAMP};
+pub use sign::{EVENT_ID, SIGNATURE, Signer, TIMESTAMP, vendor_sign};
+pub use teller::Teller;

@@ -6,8 +6,10 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::engine::OutboxRow;
+use crate::clock::Unix;
+use crate::engine::{OutboxRow, RowKind};
 use crate::event::{EndReason, LiveEnded, LiveStarted, LiveStats};
+use crate::id::{LiveId, RoomKey, UserId};
 
 #[derive(Serialize)]
 struct Started<'a> {
@@ -48,6 +50,104 @@ pub fn live_started(fact: &LiveStarted) -> OutboxRow {
         event_id,
         app: fact.app,
         body,
+        kind: RowKind::Fact,
+        query: String::new(),
+    }
+}
+
+#[derive(Serialize)]
+struct Away<'a> {
+    event: &'static str,
+    event_id: &'a str,
+    sdk_app_id: u32,
+    room_id: &'a str,
+    live_id: String,
+    host: &'a str,
+    time_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+}
+
+/// The host of an open live was lost, or came back.
+#[derive(Debug, Clone, Copy)]
+pub struct HostMoved<'a> {
+    /// Where.
+    pub room: &'a RoomKey,
+    /// Which live.
+    pub live: LiveId,
+    /// Who.
+    pub host: &'a UserId,
+    /// When.
+    pub time: Unix,
+    /// By which the backend knows repeats.
+    pub event_id: &'a str,
+    /// Lost: until when the room waits, and how they were lost. Else back.
+    pub away: Option<(Unix, &'a str)>,
+}
+
+/// The host of an open live was lost, or came back.
+pub fn host_moved(moved: &HostMoved<'_>) -> OutboxRow {
+    let body = Away {
+        event: if moved.away.is_some() {
+            "host_away"
+        } else {
+            "host_back"
+        },
+        event_id: moved.event_id,
+        sdk_app_id: moved.room.app.0,
+        room_id: moved.room.room.as_str(),
+        live_id: moved.live.to_string(),
+        host: moved.host.as_str(),
+        time_ms: moved.time.0,
+        until_ms: moved.away.map(|(until, _)| until.0),
+        cause: moved.away.map(|(_, cause)| cause),
+    };
+    own(moved.room, moved.event_id, &body)
+}
+
+#[derive(Serialize)]
+struct Publisher<'a> {
+    event: &'static str,
+    event_id: &'a str,
+    sdk_app_id: u32,
+    room_id: &'a str,
+    user_id: &'a str,
+    time_ms: u64,
+}
+
+/// Somebody has begun to publish in a room, or has ceased to.
+pub fn publisher(
+    room: &RoomKey,
+    user: &UserId,
+    joined: bool,
+    event_id: &str,
+    time: Unix,
+) -> OutboxRow {
+    let body = Publisher {
+        event: if joined {
+            "publisher_joined"
+        } else {
+            "publisher_left"
+        },
+        event_id,
+        sdk_app_id: room.app.0,
+        room_id: room.room.as_str(),
+        user_id: user.as_str(),
+        time_ms: time.0,
+    };
+    own(room, event_id, &body)
+}
+
+fn own(room: &RoomKey, event_id: &str, body: &impl Serialize) -> OutboxRow {
+    OutboxRow {
+        order_key: room.room.to_string(),
+        event_id: event_id.to_owned(),
+        app: room.app,
+        body: bytes(body),
+        kind: RowKind::Fact,
+        query: String::new(),
     }
 }
 
@@ -75,10 +175,12 @@ pub fn live_ended(fact: &LiveEnded) -> OutboxRow {
         event_id,
         app: fact.app,
         body,
+        kind: RowKind::Fact,
+        query: String::new(),
     }
 }
 
-fn bytes(body: &impl Serialize) -> Bytes {
+pub(super) fn bytes(body: &impl Serialize) -> Bytes {
     let json = serde_json::to_vec(body).expect("numbers and texts are always JSON");
     Bytes::from(json)
 }

@@ -7,7 +7,7 @@
 
 use std::fmt::{self, Write};
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::{digest, hmac};
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// Header: the event's id, by which a backend knows repeats.
@@ -55,9 +55,28 @@ impl Signer {
     }
 }
 
+/// The vendor's signature: `Sign` for an attempt at `timestamp` (Unix seconds).
+pub fn vendor_sign(token: &SecretString, timestamp: u64) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(token.expose_secret().as_bytes());
+    context.update(timestamp.to_string().as_bytes());
+    let mut sign = String::with_capacity(64);
+    for byte in context.finish().as_ref() {
+        let _ = write!(sign, "{byte:02x}");
+    }
+    sign
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_vendors_signature_is_that_of_its_documentation() {
+        let sign = vendor_sign(&SecretString::from("xxxxyyyy"), 1_669_872_112);
+        let documented = "17773bc39a671d7b9aa835458704d2a6db81360a5940292b587d6d760d484061";
+        assert_eq!(sign, documented);
+    }
 
     /// Computed by openssl: `printf 'e1.1700000000.{}' | openssl dgst -sha256 -hmac SECRET`.
     #[test]

@@ -32,7 +32,10 @@ pub use commit::{Commit, CommitFailed, Fact, Full, Outcome, Recovered, Subject};
 pub use config::EngineConfig;
 pub use embedded::{OpenError, Stepper};
 pub use journal::{Entry, Journal, JournalFact, Stretch};
-pub use outbox::{DeadLetter, OrderKey, Outbox, OutboxRow, Row, Settlement, Unavailable};
+pub use outbox::{
+    DEAD_LIMIT, DeadLetter, OrderKey, Outbox, OutboxRow, Row, RowKind, Settlement, Unavailable,
+    Which,
+};
 
 use crate::clock::Clock;
 use crate::telemetry::Metrics;

@@ -12,6 +12,35 @@ use tokio::sync::oneshot;
 use super::embedded::{Job, Shared};
 use crate::clock::Unix;
 use crate::id::AppId;
+use crate::telemetry::RowClass;
+
+/// What a row tells of: which rows are let go first when the disk budget is
+/// used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord)]
+pub enum RowKind {
+    /// Something that was recorded, or decided for good: never let go.
+    #[default]
+    Fact,
+    /// Something that was said.
+    Message,
+    /// A coming or going; let go first.
+    Presence,
+}
+
+impl RowKind {
+    /// Every kind, in the order of their numbers on disk.
+    pub const ALL: [Self; 3] = [Self::Fact, Self::Message, Self::Presence];
+}
+
+impl From<RowKind> for RowClass {
+    fn from(kind: RowKind) -> Self {
+        match kind {
+            RowKind::Fact => Self::Fact,
+            RowKind::Message => Self::Message,
+            RowKind::Presence => Self::Presence,
+        }
+    }
+}
 
 /// Something that a backend is to be told, as it is submitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +54,11 @@ pub struct OutboxRow {
     pub app: AppId,
     /// The bytes of every attempt.
     pub body: Bytes,
+    /// What it tells of.
+    pub kind: RowKind,
+    /// What the vendor's form of a callback says in its URL, apart from the app
+    /// and what is signed anew with every attempt; empty: livegate's own form.
+    pub query: String,
 }
 
 /// Rows with the same key are told in order.
@@ -47,6 +81,8 @@ pub struct Row {
     pub body: Bytes,
     /// When it was recorded.
     pub queued: Unix,
+    /// As [`OutboxRow::query`].
+    pub query: String,
 }
 
 /// A row that was given up.
@@ -60,6 +96,27 @@ pub struct DeadLetter {
     pub dead: Unix,
     /// Why: the last answer or error, without any body.
     pub cause: String,
+}
+
+/// Most dead letters that one order concerns.
+pub const DEAD_LIMIT: usize = 1_000;
+
+/// Which dead letters are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// Those at these places; places without one are passed over.
+    Places(Vec<u64>),
+    /// The oldest, of one app or of all.
+    Oldest(Option<AppId>),
+}
+
+/// What is to become of dead letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// They are told again.
+    Replayed,
+    /// They are gone.
+    Forgotten,
 }
 
 /// What became of a row.
@@ -162,6 +219,25 @@ impl Outbox {
             reply,
         })
         .await
+    }
+
+    /// Puts dead letters back behind what waits for their keys, to be told
+    /// again; returns how many, at most [`DEAD_LIMIT`] at once.
+    ///
+    /// # Errors
+    /// [`Unavailable`] while the store cannot be written; nothing was changed.
+    pub async fn replay(&self, which: Which) -> Result<u64, Unavailable> {
+        let fate = Fate::Replayed;
+        self.ask(|reply| Job::Dead { which, fate, reply }).await
+    }
+
+    /// Forgets dead letters; returns how many, at most [`DEAD_LIMIT`] at once.
+    ///
+    /// # Errors
+    /// As [`replay`](Self::replay).
+    pub async fn forget(&self, which: Which) -> Result<u64, Unavailable> {
+        let fate = Fate::Forgotten;
+        self.ask(|reply| Job::Dead { which, fate, reply }).await
     }
 
     /// Takes a row out. Returns at once; it is recorded with the next

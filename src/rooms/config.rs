@@ -59,6 +59,12 @@ pub struct RoomsConfig {
     /// hosts before they are judged.
     #[serde(with = "crate::clock::span")]
     pub standstill: Duration,
+    /// In a room whose comings and goings are told by digests, the backend is
+    /// told of them so often at most, many at once.
+    #[serde(with = "crate::clock::span")]
+    pub report_every: Duration,
+    /// Most users in one such event.
+    pub report_names: usize,
     /// Bytes that the logs of all rooms hold together.
     pub log_budget: usize,
     /// Limits of one room's log.
@@ -92,6 +98,8 @@ impl Default for RoomsConfig {
             totals_every: Duration::from_millis(500),
             list_every: Duration::from_secs(1),
             standstill: Duration::from_secs(1),
+            report_every: Duration::from_secs(1),
+            report_names: 100,
             log_budget: 512 << 20,
             log: LogConfig::default(),
             presence: PresenceConfig::default(),

@@ -23,6 +23,7 @@ mod governing;
 mod hosting;
 mod mic;
 mod reading;
+mod reporting;
 mod speaking;
 mod telling;
 #[cfg(test)]
@@ -42,10 +43,13 @@ pub use entering::{EnterArgs, LeaveCause};
 pub use governing::{AttributesChange, By, ProfileChange};
 pub use hosting::StartLiveArgs;
 pub use reading::{LiveReport, RoomReport};
+pub(crate) use reporting::Reports;
 pub use speaking::{BackendPush, Publish, Published, Pushed};
 
+use crate::callback::tell::Tells;
 use crate::clock::{Instant, Moment};
 use crate::dispatch::SessionEvent;
+use crate::engine::OutboxRow;
 use crate::event::LiveStats;
 use crate::id::{LiveId, RoomId, RoomKey, RoomUid, SessionId, ShardId};
 use crate::rooms::charter::Charter;
@@ -73,6 +77,8 @@ const PUSH_WINDOW: Duration = Duration::from_secs(300);
 pub(crate) struct Out {
     /// To record; what becomes of it comes back as an input.
     pub(crate) records: SmallVec<[Record; 1]>,
+    /// To tell the backend.
+    pub(crate) tells: Vec<OutboxRow>,
     /// To answer.
     pub(crate) answers: SmallVec<[(Asker, Result<Done, Refusal>); 1]>,
     /// To tell sessions.
@@ -152,6 +158,7 @@ pub(crate) struct Core {
     members: Members,
     log: Log,
     following: Following,
+    reports: Reports,
     flash: Flash,
     presence: Presence,
     likes: Likes,
@@ -182,6 +189,8 @@ pub(crate) struct Birth {
     pub(crate) epoch: u64,
     /// What it is.
     pub(crate) charter: Charter,
+    /// What its app's backend is told of.
+    pub(crate) tells: Tells,
 }
 
 impl Core {
@@ -205,6 +214,7 @@ impl Core {
             members: Members::default(),
             log: Log::new(birth.epoch, config.log, Arc::clone(budget)),
             following: Following::default(),
+            reports: Reports::new(birth.tells),
             flash: Flash::default(),
             presence: Presence::new(config.presence),
             likes: Likes::new(config.totals_every),
@@ -295,6 +305,7 @@ impl Core {
             self.live_due,
             self.stats_due,
             self.presence.deadline(),
+            self.reports.deadline(),
             self.likes.deadline(),
             self.combos.deadline(),
             self.mic.deadline(),

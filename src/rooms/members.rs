@@ -11,6 +11,7 @@ use livegate_proto::client::Role;
 use smallvec::SmallVec;
 
 use crate::clock::Unix;
+use crate::event::Origin;
 use crate::id::{SessionId, UserId};
 use crate::rooms::presence::Person;
 
@@ -34,6 +35,8 @@ pub(crate) struct Seat {
     ticket: u64,
     /// What its signature says about publishing.
     pub(crate) may_publish: Option<bool>,
+    /// From where it came.
+    pub(crate) origin: Origin,
 }
 
 /// A session that took a seat.
@@ -171,6 +174,7 @@ impl Members {
             member: position,
             ticket: self.tickets,
             may_publish,
+            origin: Origin::Unknown,
         };
         let is_new_session = self.seats.insert(session, seat).is_none();
         if is_new_session {
@@ -180,6 +184,13 @@ impl Members {
             ticket: self.tickets,
             is_new_member: known.is_none(),
             is_new_session,
+        }
+    }
+
+    /// Notes from where a session with a seat came.
+    pub(crate) fn came_from(&mut self, session: SessionId, origin: Origin) {
+        if let Some(seat) = self.seats.get_mut(&session) {
+            seat.origin = origin;
         }
     }
 

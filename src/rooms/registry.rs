@@ -16,6 +16,8 @@ use livegate_proto::client as wire;
 use livegate_proto::code::Code;
 use parking_lot::Mutex;
 
+use crate::callback::Teller;
+use crate::callback::tell::Tells;
 use crate::clock::{Clock, Moment, Unix};
 use crate::dispatch::Dispatch;
 use crate::engine::record::{BadRecord, LiveRecord, RoomRecord};
@@ -43,6 +45,7 @@ pub(crate) struct Parts {
     pub(crate) config: Arc<RoomsConfig>,
     pub(crate) dispatch: Dispatch,
     pub(crate) engine: Arc<Engine>,
+    pub(crate) teller: Arc<Teller>,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) budget: Arc<Budget>,
@@ -84,6 +87,7 @@ impl Rooms {
         config: RoomsConfig,
         dispatch: Dispatch,
         engine: Arc<Engine>,
+        teller: Arc<Teller>,
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
@@ -94,6 +98,7 @@ impl Rooms {
             config: Arc::new(config),
             dispatch,
             engine,
+            teller,
             clock,
             metrics,
             stopping: AtomicBool::new(false),
@@ -419,6 +424,9 @@ impl Rooms {
             uid,
             epoch: recording::epoch(),
             charter,
+            // Without a callback only lives are recorded for one, so that a
+            // backend that is configured later hears of what ended meanwhile.
+            tells: parts.teller.chosen(key.app).unwrap_or(Tells::LIVES),
         };
         let core = Core::new(birth, &parts.config, &parts.budget, &parts.metrics, now);
         let room = Arc::new(Room::new(core, (key.clone(), uid), parts, &self.me));

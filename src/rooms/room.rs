@@ -191,7 +191,8 @@ impl Room {
     fn submit(&self, core: &mut Core, out: &mut Out, now: Moment) {
         while !out.records.is_empty() {
             let record = out.records.remove(0);
-            let commit = recording::commit(&self.key, &record);
+            let mut commit = recording::commit(&self.key, &record);
+            core.report_record(&record, &mut commit.outbox, now);
             if self.parts.engine.submit(commit).is_ok() {
                 continue;
             }
@@ -202,6 +203,7 @@ impl Room {
                 Record::Stats(..) => {}
             }
         }
+        self.parts.teller.tell(std::mem::take(&mut out.tells));
     }
 
     /// Shows outside of the lock where the room stands; returns the shards to

@@ -15,10 +15,12 @@ use tokio_util::task::TaskTracker;
 
 use super::live::Asker;
 use super::*;
+use crate::callback::{CallbackConfig, Teller};
 use crate::clock::{Clock, Moment, Unix};
 use crate::dispatch::{Dispatch, Input, SessionEvent};
 use crate::engine::{Engine, EngineConfig, OrderKey, Stepper};
 use crate::event::EndReason;
+use crate::event::Origin;
 use crate::id::{AppId, RoomId, RoomKey, SessionId, ShardId, UserId};
 use crate::telemetry::Metrics;
 
@@ -441,6 +443,11 @@ impl World {
             config,
             dispatch.clone(),
             Arc::clone(&engine),
+            Arc::new(Teller::new(
+                &CallbackConfig::default(),
+                Arc::clone(&engine),
+                Arc::clone(&metrics),
+            )),
             clock.clone(),
             metrics,
         );
@@ -520,6 +527,7 @@ impl World {
             profile: Arc::default(),
             role: Role::Viewer,
             may_publish: None,
+            origin: Origin::Unknown,
         };
         let room = self.rooms.find_or_open(&key(room), self.now()).unwrap();
         room.enter(args, self.now()).unwrap()

@@ -81,6 +81,7 @@ impl Server {
                 session: settings.session,
                 shard: settings.shard,
                 keys,
+                callback: settings.callback.clone(),
                 policies: settings.policies,
             },
             clock.clone(),
@@ -95,17 +96,14 @@ impl Server {
             place: Arc::new(move |adopted| onto.place(adopted)),
             metrics: Arc::clone(&node.metrics),
         };
-        let gateway = {
-            let _on = strangers.enter();
-            let settings = gateway::Settings {
-                listen: &settings.listen,
-                tls: &settings.tls,
-                gateway: &settings.gateway,
-                base: &base,
-                cores: cores(),
-            };
-            Gateway::bind(settings, parts)?
+        let public = gateway::Settings {
+            listen: &settings.listen,
+            tls: &settings.tls,
+            gateway: &settings.gateway,
+            base: &base,
+            cores: cores(),
         };
+        let gateway = bind_public(&strangers, public, parts)?;
         let health = Arc::new(Health::default());
         let doors = Doors {
             actions: Arc::new(Backend::new(Arc::clone(&node.actions), clock.clone())),
@@ -238,6 +236,16 @@ fn stranger_runtime(config: &gateway::GatewayConfig) -> std::io::Result<Runtime>
         .thread_name("gateway")
         .enable_all()
         .build()
+}
+
+/// Binds the public side on the runtime that carries it.
+fn bind_public(
+    strangers: &Runtime,
+    settings: gateway::Settings<'_>,
+    parts: gateway::Parts,
+) -> Result<Gateway, gateway::BindError> {
+    let _on = strangers.enter();
+    Gateway::bind(settings, parts)
 }
 
 fn start_shards(

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::actions::{Actions, AppPolicy};
 use crate::auth::KeyRing;
+use crate::callback::{CallbackConfig, Teller};
 use crate::clock::Clock;
 use crate::directory::{Directory, DirectoryConfig};
 use crate::dispatch::Dispatch;
@@ -36,6 +37,8 @@ pub struct NodeSettings {
     pub shard: ShardConfig,
     /// Keys of the apps.
     pub keys: KeyRing,
+    /// What backends are told of.
+    pub callback: CallbackConfig,
     /// Policies of the apps.
     pub policies: HashMap<AppId, AppPolicy>,
 }
@@ -120,10 +123,17 @@ impl Node {
     ) -> Self {
         let dispatch = Dispatch::new(settings.shard.thread_count());
         let (engine, keys) = (Arc::new(engine), Arc::new(settings.keys));
+        let teller = Teller::new(
+            &settings.callback,
+            Arc::clone(&engine),
+            Arc::clone(&metrics),
+        );
+        let teller = Arc::new(teller);
         let rooms = Rooms::new(
             settings.rooms,
             dispatch.clone(),
             Arc::clone(&engine),
+            Arc::clone(&teller),
             clock.clone(),
             Arc::clone(&metrics),
         );
@@ -135,6 +145,7 @@ impl Node {
             dispatch.clone(),
             Arc::clone(&keys),
             Arc::clone(&directory),
+            teller,
             settings.policies,
         );
         Self {

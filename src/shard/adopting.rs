@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use crate::clock::Moment;
 use crate::dispatch::SessionEvent;
+use crate::event::Origin;
 use crate::id::SessionId;
 use crate::session::mailbox::Mailbox;
 use crate::session::{Actions, Opening, Session};
@@ -60,6 +61,8 @@ impl<C: Carrier> State<C> {
         let actions = Arc::clone(&self.parts.actions);
         let devices = actions.devices(login.key.app);
         let config = Arc::clone(&self.parts.session);
+        let origin = Origin::Client(login.platform, peer.ip());
+        let whose = login.key.clone();
         let (user, platform) = (login.key.clone(), login.platform.into());
         let (mut displaced, mut hello) = (SmallVec::new(), SmallVec::new());
         let id = self.slots.insert_with(|id| {
@@ -89,7 +92,9 @@ impl<C: Carrier> State<C> {
         if id.is_none() {
             tracing::warn!("every slot of this shard is taken");
         }
-        for old in displaced {
+        let platforms: SmallVec<[i32; 2]> = displaced.iter().map(|(_, it)| *it).collect();
+        actions.report_login(&whose, origin, &platforms, now.unix);
+        for (old, _) in displaced {
             let close = SessionEvent::Close(CloseCode::Displaced, 0);
             self.parts.dispatch.event(old, close);
         }

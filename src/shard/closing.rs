@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use livegate_proto::client::{CloseCode, GoAway, Push, ServerFrame, push};
 use livegate_proto::codec;
 
+use crate::callback::tell::SessionState;
 use crate::clock::Moment;
 use crate::id::{RoomUid, SessionId};
 use crate::rooms::LeaveCause;
@@ -46,6 +47,12 @@ impl<C: Carrier> State<C> {
         connection.registration = None;
         connection.permit = None;
         report(id, connection, ending, now);
+        if let Some(state) = state(ending) {
+            let (user, origin) = (&connection.session.identity().key, connection.origin());
+            self.parts
+                .actions
+                .report_logout(user, origin, state, now.unix);
+        }
         let counters = self.parts.counters();
         counters.closed(connection.transport, ending.reason());
         self.uncount();
@@ -175,6 +182,17 @@ fn leave_cause(ending: Ending, draining: bool) -> LeaveCause {
         Ending::Closed(CloseCode::LoggedOut) => LeaveCause::Left,
         Ending::Closed(CloseCode::SigExpired) => LeaveCause::SigExpired,
         Ending::PeerClosed | Ending::Closed(_) => LeaveCause::ConnectionLost,
+    }
+}
+
+/// What the backend is told; a session that its user's new login displaced is
+/// told of with that login.
+fn state(ending: Ending) -> Option<SessionState> {
+    match ending {
+        Ending::Closed(CloseCode::Displaced) => None,
+        Ending::Closed(CloseCode::LoggedOut) => Some(SessionState::Logout),
+        Ending::Closed(CloseCode::HeartbeatTimeout) => Some(SessionState::Silent),
+        Ending::PeerClosed | Ending::Closed(_) => Some(SessionState::Closed),
     }
 }
 

@@ -13,6 +13,7 @@ use livegate_proto::client::CloseCode;
 use smallvec::SmallVec;
 
 use crate::clock::{Instant, Moment};
+use crate::event::Origin;
 use crate::id::RoomUid;
 use crate::liveness::wheel::Token;
 use crate::online::Registration;
@@ -112,6 +113,11 @@ impl<C: Carrier> Connection<C> {
     /// The room of this uid, if the connection is in it.
     pub(crate) fn joined_mut(&mut self, room: RoomUid) -> Option<&mut Joined> {
         self.joined.iter_mut().find(|j| j.room.uid() == room)
+    }
+
+    /// From where its client came.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::Client(self.session.identity().platform, self.peer.ip())
     }
 
     /// Whether bytes wait for the transport, so that nothing may be written

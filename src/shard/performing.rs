@@ -35,12 +35,14 @@ impl<C: Carrier> State<C> {
             return Some(left.unwrap_or_else(|code| refused(code.into())));
         }
         let connection = self.slots.get_mut(id)?;
+        let origin = connection.origin();
         let identity = connection.session.identity();
         let caller = Caller {
             session: id,
             key: &identity.key,
             profile: &identity.profile,
             privileges: identity.privileges.as_deref(),
+            origin,
         };
         match self.parts.actions.perform(&caller, request_id, verb, now) {
             Ok(Done::Reply(body)) => Some(Outcome::done(body)),

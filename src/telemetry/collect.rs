@@ -15,7 +15,7 @@ use prometheus_client::registry::Unit;
 use super::cell::{Histogram, Snapshot};
 use super::labels::{
     AttemptResult, BackendMethod, CloseReason, DropCause, HandshakeFailure, MessageClass, Outcome,
-    RefusalCause, Resumed, SkipCause, Transport,
+    RefusalCause, Resumed, RowClass, SkipCause, Transport,
 };
 use super::metrics::{END_REASONS, Metrics};
 use super::page::{About, Page};
@@ -291,6 +291,18 @@ fn outbox(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
         SECONDS,
     );
     page.gauge(about, outbox.oldest_ms.get() as f64 / 1e3)?;
+    let about = About(
+        "outbox_size",
+        "Disk that waiting events and dead letters take",
+        BYTES,
+    );
+    page.gauge(about, outbox.bytes.get())?;
+    let about = About(
+        "outbox_shed",
+        "Events let go because the outbox or its queue was full, or the disk",
+        None,
+    );
+    page.counters::<RowClass>(about, |class| outbox.shed.get(class))?;
     let about = About("outbox_attempts", "Attempts to tell a backend", None);
     page.counters::<AttemptResult>(about, |r| outbox.attempts.get(r))?;
     let about = About("outbox_attempt", "Time of one attempt", SECONDS);

@@ -126,6 +126,16 @@ labels! {
         Unreachable = "unreachable",
     }
 
+    /// What an event for a backend tells of.
+    RowClass("kind") {
+        /// Lives, rooms, publishers.
+        Fact = "fact",
+        /// What was said.
+        Message = "message",
+        /// Comings and goings.
+        Presence = "presence",
+    }
+
     /// A call on the internal port.
     BackendMethod("method") {
         /// `PushToRoom`.

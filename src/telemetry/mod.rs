@@ -26,7 +26,7 @@ pub use gateway::GatewayMetrics;
 pub use health::Health;
 pub use labels::{
     AttemptResult, BackendMethod, CloseReason, DropCause, HandshakeFailure, MessageClass,
-    RefusalCause, SkipCause, Transport,
+    RefusalCause, RowClass, SkipCause, Transport,
 };
 pub use logging::LogConfig;
 pub use metrics::{LiveMetrics, Metrics, RoomMetrics};

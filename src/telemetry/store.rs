@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::cell::{Counter, Gauge, Histogram, SIZE, TIME, Tally};
-use super::labels::AttemptResult;
+use super::labels::{AttemptResult, RowClass};
 
 /// The counters of the engine's writer.
 #[derive(Debug)]
@@ -54,7 +54,9 @@ impl EngineMetrics {
 #[derive(Debug)]
 pub struct OutboxMetrics {
     pub(super) depth: Gauge,
+    pub(super) bytes: Gauge,
     pub(super) oldest_ms: Gauge,
+    pub(super) shed: Tally<{ RowClass::COUNT }>,
     pub(super) attempts: Tally<{ AttemptResult::COUNT }>,
     pub(super) dead: Counter,
     pub(super) attempt_time: Histogram,
@@ -64,7 +66,9 @@ impl Default for OutboxMetrics {
     fn default() -> Self {
         Self {
             depth: Gauge::default(),
+            bytes: Gauge::default(),
             oldest_ms: Gauge::default(),
+            shed: Tally::default(),
             attempts: Tally::default(),
             dead: Counter::default(),
             attempt_time: Histogram::new(&TIME),
@@ -73,11 +77,23 @@ impl Default for OutboxMetrics {
 }
 
 impl OutboxMetrics {
-    /// Sets how many rows wait, and the age of the oldest.
-    pub fn waiting(&self, rows: u64, oldest: Duration) {
+    /// Sets how many rows wait, what they and dead letters take on disk, and
+    /// the age of the oldest.
+    pub fn waiting(&self, rows: u64, bytes: u64, oldest: Duration) {
         self.depth.set(rows);
+        self.bytes.set(bytes);
         self.oldest_ms
             .set(u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX));
+    }
+
+    /// Counts rows that were let go before they were recorded.
+    pub fn shed(&self, class: RowClass, rows: u64) {
+        self.shed.add(class.index(), rows);
+    }
+
+    /// How many rows of a class were let go.
+    pub fn shed_count(&self, class: RowClass) -> u64 {
+        self.shed.get(class.index())
     }
 
     /// Counts an attempt to deliver a row, and the time it took.

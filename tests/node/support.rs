@@ -47,6 +47,7 @@ pub(crate) fn settings(dir: &std::path::Path) -> NodeSettings {
             ..ShardConfig::default()
         },
         keys: KeyRing::open(&auth, dir).unwrap(),
+        callback: livegate::callback::CallbackConfig::default(),
         policies: std::collections::HashMap::default(),
     }
 }

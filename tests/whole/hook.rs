@@ -69,7 +69,11 @@ async fn hear(
         .map(|byte| format!("{byte:02x}"))
         .collect();
     assert_eq!(text(SIGNATURE), format!("v1={hex}"));
-    let body = serde_json::from_slice(&body).unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    // When a host is away and back is not for certain in every test.
+    if matches!(body["event"].as_str(), Some("host_away" | "host_back")) {
+        return StatusCode::OK;
+    }
     tell.send(Told { event_id, body }).await.unwrap();
     StatusCode::OK
 }

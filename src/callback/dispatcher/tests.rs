@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::engine::{Commit, Engine, EngineConfig, OutboxRow, Subject};
+use crate::engine::{Commit, Engine, EngineConfig, OutboxRow, RowKind, Subject};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -191,6 +191,8 @@ impl World {
                 event_id: (*event).to_owned(),
                 app: AppId(app),
                 body: bytes::Bytes::from_static(b"{}"),
+                kind: RowKind::Fact,
+                query: String::new(),
             };
             let commit = Commit {
                 subject: Subject::Quiet,

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::engine::journal::Stretch;
-use crate::engine::outbox::Changed;
+use crate::engine::outbox::{Changed, Fate, Which};
 use crate::engine::{Commit, DeadLetter, Full, OrderKey, Row, Settlement};
 
 /// Most keys noted for the outbox's reader; beyond it reads all keys again.
@@ -39,6 +39,12 @@ pub(in crate::engine) enum Job {
         after: u64,
         limit: usize,
         reply: oneshot::Sender<Stretch>,
+    },
+    /// Replay or forget dead letters; the reply is how many.
+    Dead {
+        which: Which,
+        fate: Fate,
+        reply: oneshot::Sender<u64>,
     },
     /// Read dead letters.
     DeadLetters {

@@ -14,8 +14,11 @@ use redb::{
 
 use super::StoreError;
 use crate::clock::Unix;
+use crate::engine::outbox::{DEAD_LIMIT, Fate};
 use crate::engine::record::{LiveRecord, RoomRecord, UserRecord};
-use crate::engine::{Commit, DeadLetter, Fact, OrderKey, OutboxRow, Row, Settlement};
+use crate::engine::{
+    Commit, DeadLetter, Fact, OrderKey, OutboxRow, Row, RowKind, Settlement, Which,
+};
 use crate::event::LiveStats;
 use crate::id::{AppId, LiveId, RoomKey, UserKey};
 
@@ -31,6 +34,9 @@ const META_ALIVE: &str = "alive";
 /// `META`: the number of the last transaction. After an error it tells
 /// whether the transaction in doubt is on disk.
 const META_COMMIT: &str = "commit";
+/// `META`: bytes of what waits in the outbox and of dead letters; not there in
+/// files of earlier versions.
+const META_BYTES: &str = "outbox_bytes";
 /// `META`: the last place given in the outbox.
 const META_SEQ: &str = "outbox_seq";
 
@@ -68,6 +74,44 @@ struct QueuedRecord {
     dead_ms: u64,
     #[prost(string, tag = "7")]
     cause: String,
+    /// The place of its kind in [`RowKind::ALL`].
+    #[prost(uint32, tag = "8")]
+    kind: u32,
+    #[prost(string, tag = "9")]
+    query: String,
+}
+
+/// What a row takes beside its record: places, its part of the order.
+const ROW_BYTES: u64 = 64;
+
+impl QueuedRecord {
+    /// What it counts for in the budget, the same from its first to its last
+    /// day: of what is written later, nothing is counted.
+    fn bytes(&self) -> u64 {
+        let texts = 2 * self.order_key.len() + self.event_id.len() + self.query.len();
+        let bytes = texts + self.body.len();
+        u64::try_from(bytes)
+            .unwrap_or(u64::MAX)
+            .saturating_add(ROW_BYTES)
+    }
+
+    fn order(&self) -> OrderKey {
+        OrderKey {
+            app: AppId(self.app),
+            key: self.order_key.as_str().into(),
+        }
+    }
+}
+
+/// What applying commits came to, beside the tables.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    /// Keys that got rows.
+    pub(super) fresh: Vec<OrderKey>,
+    /// Rows that were let go for the budget, by the order of [`RowKind::ALL`].
+    pub(super) shed: [u64; RowKind::ALL.len()],
+    /// The journal's newest place.
+    pub(super) place: u64,
 }
 
 /// What an open transaction works on.
@@ -88,6 +132,7 @@ pub(super) struct Tables<'txn> {
 pub(super) struct Backlog {
     pub(super) rows: u64,
     pub(super) oldest: Option<Unix>,
+    pub(super) bytes: u64,
 }
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -121,13 +166,14 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
-    /// Applies a commit, unless it repeats what is recorded: then false. Adds the
-    /// keys that got rows to `fresh`.
+    /// Applies a commit, unless it repeats what is recorded: then false. Rows
+    /// that go beyond their share of `budget` bytes are let go.
     pub(super) fn apply(
         &mut self,
         commit: &Commit,
         now: Unix,
-        fresh: &mut Vec<OrderKey>,
+        budget: u64,
+        applied: &mut Applied,
     ) -> Result<bool> {
         for fact in &commit.facts {
             if let Fact::Live(live, record) = fact
@@ -140,11 +186,14 @@ impl<'txn> Tables<'txn> {
             self.apply_fact(fact)?;
         }
         for row in &commit.outbox {
-            self.enqueue(row, now)?;
-            fresh.push(OrderKey {
-                app: row.app,
-                key: row.order_key.as_str().into(),
-            });
+            if self.enqueue(row, now, budget)? {
+                applied.fresh.push(OrderKey {
+                    app: row.app,
+                    key: row.order_key.as_str().into(),
+                });
+            } else {
+                applied.shed[row.kind as usize] += 1;
+            }
         }
         Ok(true)
     }
@@ -214,26 +263,63 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
-    fn enqueue(&mut self, row: &OutboxRow, now: Unix) -> Result<()> {
-        let last = self.meta.get(META_SEQ)?.map_or(0, |seq| seq.value());
-        let seq = last + 1;
-        self.meta.insert(META_SEQ, seq)?;
+    /// Puts a row in; false when there is no place for one of its kind.
+    fn enqueue(&mut self, row: &OutboxRow, now: Unix, budget: u64) -> Result<bool> {
         let record = QueuedRecord {
             app: row.app.0,
             order_key: row.order_key.clone(),
             event_id: row.event_id.clone(),
             body: row.body.clone(),
             queued_ms: now.0,
+            kind: row.kind as u32,
+            query: row.query.clone(),
             ..QueuedRecord::default()
         };
+        let bytes = self.bytes()?.saturating_add(record.bytes());
+        if bytes > share(row.kind, budget) {
+            return Ok(false);
+        }
+        self.meta.insert(META_BYTES, bytes)?;
+        self.put_row(&record)?;
+        Ok(true)
+    }
+
+    /// Gives a record the next place in its order.
+    fn put_row(&mut self, record: &QueuedRecord) -> Result<()> {
+        let last = self.meta.get(META_SEQ)?.map_or(0, |seq| seq.value());
+        let seq = last + 1;
+        self.meta.insert(META_SEQ, seq)?;
         self.outbox.insert(seq, record.encode_to_vec().as_slice())?;
-        self.order
-            .insert((row.app.0, row.order_key.as_str(), seq), ())?;
+        let place = (record.app, record.order_key.as_str(), seq);
+        self.order.insert(place, ())?;
+        Ok(())
+    }
+
+    /// Bytes that count for the budget. A file of an earlier version is counted
+    /// once.
+    fn bytes(&mut self) -> Result<u64> {
+        if let Some(bytes) = self.meta.get(META_BYTES)? {
+            return Ok(bytes.value());
+        }
+        let mut bytes = 0_u64;
+        for entry in self.outbox.iter()?.chain(self.dead.iter()?) {
+            let record: QueuedRecord = decode(entry?.1.value())?;
+            bytes = bytes.saturating_add(record.bytes());
+        }
+        self.meta.insert(META_BYTES, bytes)?;
+        Ok(bytes)
+    }
+
+    fn give_back(&mut self, record: &QueuedRecord) -> Result<()> {
+        let bytes = self.bytes()?.saturating_sub(record.bytes());
+        self.meta.insert(META_BYTES, bytes)?;
         Ok(())
     }
 
     /// Takes a row out of the outbox; one that is not there any more is fine.
     pub(super) fn settle(&mut self, seq: u64, settlement: &Settlement, now: Unix) -> Result<()> {
+        // Counted before it is taken out, where nothing was counted yet.
+        self.bytes()?;
         let Some(old) = self.outbox.remove(seq)?.map(|old| decode(old.value())) else {
             return Ok(());
         };
@@ -241,7 +327,7 @@ impl<'txn> Tables<'txn> {
         self.order
             .remove((record.app, record.order_key.as_str(), seq))?;
         match settlement {
-            Settlement::Done => {}
+            Settlement::Done => self.give_back(&record)?,
             Settlement::Dead { cause } => {
                 record.dead_ms = now.0;
                 record.cause.clone_from(cause);
@@ -249,6 +335,57 @@ impl<'txn> Tables<'txn> {
             }
         }
         Ok(())
+    }
+
+    /// Replays or forgets dead letters; adds the keys that got rows to
+    /// `applied`. Returns how many.
+    pub(super) fn bury(
+        &mut self,
+        which: &Which,
+        fate: Fate,
+        now: Unix,
+        applied: &mut Applied,
+    ) -> Result<u64> {
+        let mut count = 0;
+        for seq in self.find_dead(which)? {
+            self.bytes()?;
+            let Some(old) = self.dead.remove(seq)?.map(|old| decode(old.value())) else {
+                continue;
+            };
+            let mut record: QueuedRecord = old?;
+            count += 1;
+            match fate {
+                Fate::Forgotten => self.give_back(&record)?,
+                Fate::Replayed => {
+                    // Tried for as long again as a new one.
+                    record.queued_ms = now.0;
+                    record.dead_ms = 0;
+                    record.cause.clear();
+                    self.put_row(&record)?;
+                    applied.fresh.push(record.order());
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    fn find_dead(&self, which: &Which) -> Result<Vec<u64>> {
+        let app = match which {
+            Which::Places(places) => return Ok(places.iter().copied().take(DEAD_LIMIT).collect()),
+            Which::Oldest(app) => app,
+        };
+        let mut found = Vec::new();
+        for entry in self.dead.iter()? {
+            let (seq, value) = entry?;
+            let record: QueuedRecord = decode(value.value())?;
+            if app.is_none_or(|app| app.0 == record.app) {
+                found.push(seq.value());
+            }
+            if found.len() == DEAD_LIMIT {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// Forgets what ended before `ended` and what was given up before `dead`,
@@ -274,13 +411,17 @@ impl<'txn> Tables<'txn> {
             old.push(seq.value());
         }
         for seq in old {
-            self.dead.remove(seq)?;
+            self.bytes()?;
+            let record = self.dead.remove(seq)?.map(|old| decode(old.value()));
+            if let Some(record) = record {
+                self.give_back(&record?)?;
+            }
         }
         Ok(())
     }
 
-    /// How many rows wait, and since when.
-    pub(super) fn backlog(&self) -> Result<Backlog> {
+    /// How many rows wait, since when, and what they take on disk.
+    pub(super) fn backlog(&mut self) -> Result<Backlog> {
         let oldest = match self.outbox.first()? {
             Some((_, value)) => Some(Unix(decode::<QueuedRecord>(value.value())?.queued_ms)),
             None => None,
@@ -288,6 +429,7 @@ impl<'txn> Tables<'txn> {
         Ok(Backlog {
             rows: self.outbox.len()?,
             oldest,
+            bytes: self.bytes()?,
         })
     }
 }
@@ -433,9 +575,20 @@ pub(super) fn dead_letters(
     Ok(letters)
 }
 
+/// Up to how many bytes in all a row of this kind is taken: a reserve is left
+/// for what matters more, and facts are always taken.
+fn share(kind: RowKind, budget: u64) -> u64 {
+    match kind {
+        RowKind::Fact => u64::MAX,
+        RowKind::Message => budget / 8 * 7,
+        RowKind::Presence => budget / 4 * 3,
+    }
+}
+
 fn row(seq: u64, record: QueuedRecord) -> Row {
     Row {
         seq,
+        query: record.query,
         event_id: record.event_id,
         body: record.body,
         queued: Unix(record.queued_ms),

@@ -1,5 +1,6 @@
 //! The store as its users see it, on a real file.
 
+mod budget;
 mod disk;
 mod faults;
 mod model;
@@ -13,7 +14,7 @@ use super::*;
 use crate::clock::{Moment, Unix};
 use crate::engine::record::{EndRecord, LiveRecord, RoomRecord};
 use crate::engine::{
-    CommitFailed, DeadLetter, Engine, Fact, OrderKey, OutboxRow, Row, Settlement, Subject,
+    CommitFailed, DeadLetter, Engine, Fact, OrderKey, OutboxRow, Row, RowKind, Settlement, Subject,
 };
 use crate::event::{EndReason, LiveStats};
 use crate::id::{AppId, LiveId, RoomId, RoomKey};
@@ -296,6 +297,8 @@ fn row(key: &str, event: &str) -> OutboxRow {
         event_id: event.to_owned(),
         app: AppId(1),
         body: Bytes::from(vec![b'x'; 300]),
+        kind: RowKind::Fact,
+        query: String::new(),
     }
 }
 

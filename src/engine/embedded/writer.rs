@@ -13,13 +13,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redb::{Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase};
+use tokio::sync::oneshot;
 
 use super::StoreError;
 use super::journal::{self, Pages};
 use super::queue::{Job, Shared};
-use super::tables::{self, Backlog, Tables};
+use super::tables::{self, Applied, Backlog, Tables};
 use crate::clock::{Clock, Instant, Moment, Unix};
-use crate::engine::{Commit, CommitFailed, EngineConfig, OrderKey, Outcome, Settlement, Subject};
+use crate::engine::outbox::Fate;
+use crate::engine::{
+    Commit, CommitFailed, EngineConfig, Outcome, RowKind, Settlement, Subject, Which,
+};
 use crate::telemetry::Metrics;
 
 /// First wait before the file is opened again.
@@ -68,6 +72,9 @@ pub(super) struct Writer {
     /// Settlements that could not be recorded, and when they are tried again.
     carry: Vec<(u64, Settlement)>,
     carry_at: Instant,
+    /// Commits that nobody waits for and that hold facts for backends, which
+    /// could not be recorded: they go first into the next transaction.
+    owed: Vec<Commit>,
     reopen_at: Instant,
     backoff: Duration,
     marked: Instant,
@@ -85,18 +92,22 @@ pub(super) struct Writer {
 struct Batch {
     commits: Vec<Commit>,
     settled: Vec<(u64, Settlement)>,
+    /// What is to become of dead letters, and who waits for it.
+    dead: Vec<DeadOrder>,
     prune: bool,
+    /// What the tables made of it.
+    applied: Applied,
     /// Only what has a reserve is left, for its second and last try.
     last_try: bool,
 }
 
-/// What a transaction brought.
-#[derive(Debug, Default)]
-struct Fresh {
-    /// Keys of the outbox that got rows.
-    keys: Vec<OrderKey>,
-    /// The journal's newest place.
-    place: u64,
+/// An order about dead letters.
+#[derive(Debug)]
+struct DeadOrder {
+    which: Which,
+    fate: Fate,
+    reply: oneshot::Sender<u64>,
+    count: u64,
 }
 
 impl Writer {
@@ -117,6 +128,7 @@ impl Writer {
             doubt: None,
             carry: Vec::new(),
             carry_at: start,
+            owed: Vec::new(),
             reopen_at: start,
             backoff: FIRST_BACKOFF,
             marked: Instant::default(),
@@ -155,6 +167,8 @@ impl Writer {
         let idle = jobs.is_empty();
         self.step(jobs, now, outcomes);
         match self.closing {
+            // What is owed was tried and failed: once more, a moment later.
+            Some(_) if idle && !self.owed.is_empty() => Next::Stuck(now.instant + FIRST_BACKOFF),
             Some(_) if idle && self.db.is_some() => self.finish(),
             _ if idle && self.db.is_some() => Next::Idle(self.next_due()),
             _ => Next::Turn,
@@ -169,35 +183,47 @@ impl Writer {
             match job {
                 Job::Commit(commit) => batch.commits.push(*commit),
                 Job::Settle { seq, settlement } => batch.settled.push((seq, settlement)),
+                Job::Dead { which, fate, reply } => batch.dead.push(DeadOrder {
+                    which,
+                    fate,
+                    reply,
+                    count: 0,
+                }),
                 read @ (Job::Keys { .. }
                 | Job::Rows { .. }
                 | Job::DeadLetters { .. }
                 | Job::Journal { .. }) => reads.push(read),
             }
         }
-        if self.carry_at <= now.instant {
+        let retry = self.carry_at <= now.instant || self.closing.is_some();
+        if retry {
             batch.settled.append(&mut self.carry);
+        }
+        if retry || !batch.commits.is_empty() {
+            // Before what came later: rows of a room are told in their order.
+            batch.commits.splice(..0, self.owed.drain(..));
         }
         batch.prune = now.instant.since(self.pruned) >= PRUNE_EVERY;
         let mark = now.instant.since(self.marked) >= self.config.alive_every
             || self.marked == Instant::default();
         let due = mark || batch.prune;
-        if due || !batch.commits.is_empty() || !batch.settled.is_empty() {
+        let asked = !batch.settled.is_empty() || !batch.dead.is_empty();
+        if due || asked || !batch.commits.is_empty() {
             self.write(batch, now, outcomes);
         }
         self.read(reads);
     }
 
-    fn write(&mut self, batch: Batch, now: Moment, outcomes: &mut Vec<Outcome>) {
+    fn write(&mut self, mut batch: Batch, now: Moment, outcomes: &mut Vec<Outcome>) {
         self.number += 1;
         let begun = self.clock.now().instant;
-        match self.transact(&batch, now.unix) {
-            Ok((backlog, fresh)) => {
+        match self.transact(&mut batch, now.unix) {
+            Ok(backlog) => {
                 let spent = self.clock.now().instant.since(begun);
                 let commits = count(batch.commits.len());
                 self.metrics.engine().committed(spent, commits);
                 self.report(backlog, now.unix);
-                self.recorded(batch, fresh, now, outcomes);
+                self.recorded(batch, now, outcomes);
             }
             Err(error) => {
                 self.metrics.engine().failed();
@@ -208,22 +234,27 @@ impl Writer {
         }
     }
 
-    fn transact(&self, batch: &Batch, now: Unix) -> Result<(Backlog, Fresh), StoreError> {
+    fn transact(&self, batch: &mut Batch, now: Unix) -> Result<Backlog, StoreError> {
         let db = self.db.as_ref().expect("a turn writes with the file open");
         let mut txn = db.begin_write()?;
         txn.set_durability(Durability::Immediate)?;
         txn.set_quick_repair(true);
-        let mut fresh = Fresh::default();
+        batch.applied = Applied::default();
+        let applied = &mut batch.applied;
+        let budget = self.config.outbox_bytes;
         let backlog = {
             let mut tables = Tables::open(&txn)?;
             let mut pages = Pages::open(&txn)?;
             for commit in &batch.commits {
-                if tables.apply(commit, now, &mut fresh.keys)? {
+                if tables.apply(commit, now, budget, applied)? {
                     pages.enter(commit, now)?;
                 }
             }
             for (seq, settlement) in &batch.settled {
                 tables.settle(*seq, settlement, now)?;
+            }
+            for order in &mut batch.dead {
+                order.count = tables.bury(&order.which, order.fate, now, applied)?;
             }
             if batch.prune {
                 let ended = before(now, self.config.keep_ended);
@@ -231,34 +262,36 @@ impl Writer {
                 tables.prune(ended, dead, PRUNE_LIMIT)?;
                 pages.prune(ended, PRUNE_LIMIT)?;
             }
-            fresh.place = pages.place()?;
+            applied.place = pages.place()?;
             tables.stamp(self.number, now)?;
             tables.backlog()?
         };
         txn.commit()?;
-        Ok((backlog, fresh))
+        Ok(backlog)
     }
 
-    fn recorded(&mut self, batch: Batch, fresh: Fresh, now: Moment, outcomes: &mut Vec<Outcome>) {
+    fn recorded(&mut self, batch: Batch, now: Moment, outcomes: &mut Vec<Outcome>) {
         self.marked = now.instant;
         self.backoff = FIRST_BACKOFF;
         self.shared.writable.store(true, Ordering::Relaxed);
         if batch.prune {
             self.pruned = now.instant;
         }
-        self.shared.fresh.add(fresh.keys);
+        let applied = batch.applied;
+        self.shared.fresh.add(applied.fresh);
         self.shared.journal.send_if_modified(|head| {
-            let grown = fresh.place > *head;
-            *head = fresh.place.max(*head);
+            let grown = applied.place > *head;
+            *head = applied.place.max(*head);
             grown
         });
+        for (kind, count) in RowKind::ALL.into_iter().zip(applied.shed) {
+            self.metrics.outbox().shed(kind.into(), count);
+        }
+        for order in batch.dead {
+            // Who asked may have gone.
+            let _ = order.reply.send(order.count);
+        }
         outcomes.extend(batch.commits.into_iter().filter_map(|c| outcome(c, Ok(()))));
-    }
-
-    fn last_place(&self) -> u64 {
-        let db = self.db.as_ref();
-        let read = db.map(|db| journal::head(&db.begin_read()?));
-        read.and_then(Result::ok).unwrap_or_default()
     }
 
     /// After the file was opened again: is the transaction in doubt there?
@@ -267,11 +300,7 @@ impl Writer {
             return;
         };
         match self.last_number() {
-            Ok(last) if last == self.number => {
-                let keys = batch.commits.iter().flat_map(keys_of).collect();
-                let place = self.last_place();
-                self.recorded(batch, Fresh { keys, place }, now, outcomes);
-            }
+            Ok(last) if last == self.number => self.recorded(batch, now, outcomes),
             Ok(_) => self.not_recorded(batch, now, outcomes),
             Err(error) => {
                 tracing::error!(%error, "store cannot be read, opening it again");
@@ -285,6 +314,7 @@ impl Writer {
     fn not_recorded(&mut self, batch: Batch, now: Moment, outcomes: &mut Vec<Outcome>) {
         let again = |commit: &Commit| commit.reserve && !batch.last_try;
         let (again, failed): (Vec<_>, Vec<_>) = batch.commits.into_iter().partition(again);
+        let failed = self.keep_facts(failed);
         outcomes.extend(
             failed
                 .into_iter()
@@ -305,6 +335,28 @@ impl Writer {
             };
             self.write(batch, now, outcomes);
         }
+    }
+
+    /// Keeps what nobody waits for and backends must hear of, to be recorded
+    /// with the next transaction; counts what is let go. Returns the rest.
+    fn keep_facts(&mut self, failed: Vec<Commit>) -> Vec<Commit> {
+        let mut rest = Vec::new();
+        for commit in failed {
+            let is_fact = |kind| kind == RowKind::Fact;
+            let quiet = commit.subject == Subject::Quiet;
+            let owes = commit.outbox.iter().any(|row| is_fact(row.kind));
+            if quiet && owes && self.owed.len() < self.config.queue {
+                self.owed.push(commit);
+                continue;
+            }
+            for row in &commit.outbox {
+                if quiet || !is_fact(row.kind) {
+                    self.metrics.outbox().shed(row.kind.into(), 1);
+                }
+            }
+            rest.push(commit);
+        }
+        rest
     }
 
     fn last_number(&self) -> Result<u64, StoreError> {
@@ -385,7 +437,7 @@ impl Writer {
     fn next_due(&self) -> Instant {
         let mark = self.marked + self.config.alive_every;
         let prune = self.pruned + PRUNE_EVERY;
-        let carry = if self.carry.is_empty() {
+        let carry = if self.carry.is_empty() && self.owed.is_empty() {
             Instant::FAR
         } else {
             self.carry_at
@@ -399,7 +451,7 @@ impl Writer {
             .map_or(0, |oldest| now.0.saturating_sub(oldest.0));
         self.metrics
             .outbox()
-            .waiting(backlog.rows, Duration::from_millis(age));
+            .waiting(backlog.rows, backlog.bytes, Duration::from_millis(age));
     }
 }
 
@@ -435,7 +487,7 @@ fn answer(txn: &ReadTransaction, job: Job) -> Result<(), StoreError> {
         } => {
             let _ = reply.send(journal::read(txn, after, limit)?);
         }
-        Job::Commit(_) | Job::Settle { .. } => {}
+        Job::Commit(_) | Job::Settle { .. } | Job::Dead { .. } => {}
     }
     Ok(())
 }
@@ -443,13 +495,6 @@ fn answer(txn: &ReadTransaction, job: Job) -> Result<(), StoreError> {
 fn outcome(commit: Commit, result: Result<(), CommitFailed>) -> Option<Outcome> {
     let subject = commit.subject;
     (subject != Subject::Quiet).then_some(Outcome { subject, result })
-}
-
-fn keys_of(commit: &Commit) -> impl Iterator<Item = OrderKey> + '_ {
-    commit.outbox.iter().map(|row| OrderKey {
-        app: row.app,
-        key: row.order_key.as_str().into(),
-    })
 }
 
 fn before(now: Unix, span: Duration) -> Unix {

@@ -157,6 +157,7 @@ impl Core {
     /// The room is no more: everybody in it is told.
     fn vanish(&mut self, now: Moment, out: &mut Out) {
         self.tell_combos(true, now, out);
+        self.report_vanished(now, out);
         self.standing = Standing::Gone;
         let destroyed = wire::RoomDestroyed {
             reason: EndReason::RoomDestroyed.as_str().to_owned(),

@@ -5,6 +5,7 @@ use livegate_proto::client::{RoomMessage, push};
 use super::{Core, Out};
 use crate::clock::Moment;
 use crate::dispatch::Class;
+use crate::event::Origin;
 use crate::rooms::limit::Urgency;
 
 impl Core {
@@ -26,7 +27,10 @@ impl Core {
         while let Some(telling) = self.combos.due(now.instant, all) {
             let may = telling.is_last() || self.bucket.take(Urgency::High, now.instant);
             let body = push::Body::RoomMessage(telling.message.clone());
-            if may && self.stamp(Class::High, body, now, out).is_ok() {
+            let stamped = may.then(|| self.stamp(Class::High, body, now, out));
+            if let Some(Ok(seq)) = stamped {
+                let origin = Origin::Unknown;
+                self.report_said(&telling.message, origin, seq, now, out);
                 self.combos.told(&telling, now.instant);
             } else if all {
                 // Nothing comes later.

@@ -7,9 +7,10 @@ use livegate_proto::code::Code;
 
 use super::telling::hash;
 use super::{Core, Out, Standing};
+use crate::callback::tell::Moved;
 use crate::clock::{Instant, Moment, Unix};
 use crate::dispatch::SessionEvent;
-use crate::event::EndReason;
+use crate::event::{EndReason, Origin};
 use crate::id::{SessionId, UserId};
 use crate::rooms::live::EndArgs;
 use crate::rooms::members::Member;
@@ -33,6 +34,8 @@ pub struct EnterArgs {
     pub role: Role,
     /// What their signature says about publishing here; `None`: nothing.
     pub may_publish: Option<bool>,
+    /// From where they came.
+    pub origin: Origin,
 }
 
 /// How a session came to leave.
@@ -96,8 +99,10 @@ impl Core {
         let seated = self
             .members
             .enter(args.session, person, args.may_publish, now.unix);
+        self.members.came_from(args.session, args.origin);
         if seated.is_new_member {
             self.tell_entered(&args.user);
+            self.report_moved(Moved::Joined, &args.user, args.origin, now, out);
         }
         self.host_entered(args, now, out);
         self.settle(now, out);
@@ -164,6 +169,7 @@ impl Core {
         now: Moment,
         out: &mut Out,
     ) -> bool {
+        let origin = self.origin_of(session);
         let Some(left) = self.members.leave(session, ticket) else {
             return false;
         };
@@ -174,6 +180,8 @@ impl Core {
         if left.was_last {
             self.left_mic(&left.member, cause, now, out);
             self.tell_left(&left.member, &shown, reason(cause), now);
+            let user = &left.member.person.user;
+            self.report_moved(moved(cause), user, origin, now, out);
         }
         self.settle(now, out);
         true
@@ -215,6 +223,7 @@ impl Core {
         }
         self.left_mic(&member, LeaveCause::Kicked, now, out);
         self.tell_left(&member, &shown, LeaveReason::Kicked, now);
+        self.report_moved(Moved::Kicked, user, Origin::Api, now, out);
         self.settle(now, out);
         member.sessions.len()
     }
@@ -310,6 +319,19 @@ impl Core {
         let host = host.and_then(|host| self.members.get(host));
         let host = host.filter(|host| host.person.role == Role::Viewer);
         host.into_iter().chain(self.members.with_role())
+    }
+}
+
+/// As the backend is told.
+fn moved(cause: LeaveCause) -> Moved {
+    match cause {
+        LeaveCause::Left | LeaveCause::EnteredAnother => Moved::Quit,
+        LeaveCause::Kicked => Moved::Kicked,
+        LeaveCause::ConnectionLost
+        | LeaveCause::Silent
+        | LeaveCause::Displaced
+        | LeaveCause::SigExpired
+        | LeaveCause::Draining => Moved::Lost,
     }
 }
 

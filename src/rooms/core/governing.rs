@@ -15,6 +15,7 @@ use livegate_proto::code::Code;
 use super::{Behind, Core, Out, Record, Recording, Standing};
 use crate::clock::{Instant, Moment, Unix};
 use crate::dispatch::{Class, SessionEvent};
+use crate::event::Origin;
 use crate::id::{SessionId, UserId};
 use crate::rooms::refusal::Refusal;
 
@@ -87,12 +88,16 @@ impl Core {
         if profile == self.charter.profile {
             return Ok(());
         }
+        if !self.may_report_change() {
+            return Err(Refusal::from(Code::OVERLOADED));
+        }
         let told = wire::RoomInfoChanged {
             profile: Some(Box::new(profile.clone())),
             operator_id: String::new(),
         };
         self.tell_high(push::Body::RoomInfoChanged(told), now, out)?;
-        self.charter.profile = profile;
+        let before = std::mem::replace(&mut self.charter.profile, profile);
+        self.report_changed(&before, Origin::Api, now, out);
         self.changed(now);
         self.settle(now, out);
         Ok(())
@@ -374,6 +379,7 @@ impl Core {
 
     /// What became of recording a change.
     pub(crate) fn caught_up(&mut self, done: bool, now: Moment, out: &mut Out) {
+        self.changes_recorded(done);
         self.behind = match self.behind {
             Behind::Recording { again: false } if done => Behind::Level,
             Behind::Recording { .. } if done => Behind::Due(now.instant),

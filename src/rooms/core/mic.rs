@@ -223,6 +223,7 @@ impl Core {
             if let Some(member) = self.members.get_mut(&person.user) {
                 member.named = true;
             }
+            self.publisher_joined(&person.user, now, out);
         }
         self.tell_role(&person.user, out);
         self.settle(now, out);
@@ -345,6 +346,7 @@ impl Core {
     }
 
     fn tell_off(&mut self, person: &Person, now: Moment, out: &mut Out) {
+        self.publisher_left(&person.user, now, out);
         if self.tell_high(publisher(person, false), now, out).is_err() {
             // Nobody may be shown on the mic who is not: this takes the place
             // that is kept for what must be told.

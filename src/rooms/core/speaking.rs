@@ -9,6 +9,7 @@ use livegate_proto::code::Code;
 use super::{Core, Out};
 use crate::clock::{Moment, Unix};
 use crate::dispatch::Class;
+use crate::event::Origin;
 use crate::id::{SessionId, UserId};
 use crate::rooms::dedupe::Place;
 use crate::rooms::limit::Urgency;
@@ -141,8 +142,9 @@ impl Core {
             priority: priority(class, publish.priority).into(),
             content: Some(publish.content),
         };
-        let urgency = urgency(class, publish.priority);
-        let seq = match self.say(message, class, Some(urgency), now, out) {
+        let urgency = Some(urgency(class, publish.priority));
+        let origin = self.origin_of(publish.session);
+        let seq = match self.say(message, class, (urgency, origin), now, out) {
             Ok(seq) => seq,
             Err(Unsaid::Rate) => return Ok(self.discarded(class, ROOM_RATE, now)),
             Err(Unsaid::Log) if class == Class::Normal => {
@@ -164,7 +166,7 @@ impl Core {
         &mut self,
         mut message: wire::RoomMessage,
         class: Class,
-        urgency: Option<Urgency>,
+        (urgency, origin): (Option<Urgency>, Origin),
         now: Moment,
         out: &mut Out,
     ) -> Result<u64, Unsaid> {
@@ -181,6 +183,7 @@ impl Core {
         self.combos.mark(&mut message);
         let body = push::Body::RoomMessage(message.clone());
         let seq = self.stamp(class, body, now, out).map_err(|_| Unsaid::Log)?;
+        self.report_said(&message, origin, seq, now, out);
         self.combos.open(&message, now.instant);
         self.metrics.rooms().taken(class);
         self.count(gifts);
@@ -221,7 +224,7 @@ impl Core {
             content: Some(push.content),
         };
         let time = now.unix;
-        let seq = match self.say(message, class, bound, now, out) {
+        let seq = match self.say(message, class, (bound, Origin::Api), now, out) {
             Ok(seq) => seq,
             Err(Unsaid::Rate) => return Ok(self.pushed(Place { seq: 0, time }, ROOM_RATE)),
             Err(Unsaid::Log) => return Err(Code::OVERLOADED.into()),

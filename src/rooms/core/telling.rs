@@ -33,6 +33,7 @@ impl Core {
                 .set_totals(room, wire::Totals { likes }, now.unix);
         }
         self.tell_combos(false, now, out);
+        self.report_due(now, out);
         if self.standing == Standing::Closing {
             self.go_on_closing(now, out);
         }
@@ -125,6 +126,7 @@ impl Core {
                 }
             }
         }
+        self.report_host(notice, now, out);
         let body = push::Body::Live(notice.event());
         self.stamp(Class::Essential, body, now, out)
             .expect("the log takes everything essential");

@@ -14,12 +14,14 @@ use super::*;
 use crate::clock::Unix;
 use crate::dispatch::Class;
 use crate::event::EndReason;
+use crate::event::Origin;
 use crate::id::{AppId, UserId};
 use crate::rooms::live::CommitResult;
 
 mod combos;
 mod governing;
 mod mic;
+mod reporting;
 
 #[test]
 fn entering_ten_thousand_costs_a_member_at_most_two_presence_frames_a_second() {
@@ -585,6 +587,7 @@ impl Room {
             uid: RoomUid(1),
             epoch: 42,
             charter: Charter::passing(Unix(1_000)),
+            tells: Tells::LIVES,
         };
         let metrics = Metrics::new(1);
         let core = Core::new(birth, &config, &budget, &metrics, Moment::default());
@@ -637,6 +640,7 @@ impl Room {
             profile: Arc::default(),
             role,
             may_publish,
+            origin: Origin::Unknown,
         };
         self.admit(&args)
     }
@@ -648,6 +652,7 @@ impl Room {
             profile: Arc::default(),
             role: Role::Viewer,
             may_publish: None,
+            origin: Origin::Unknown,
         };
         self.admit(&args)
     }

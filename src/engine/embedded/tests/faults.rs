@@ -12,6 +12,7 @@ use super::*;
 use crate::clock::Instant;
 use crate::engine::embedded::tables::{self, Tables};
 use crate::engine::embedded::writer::Source;
+use crate::telemetry::RowClass;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
@@ -111,10 +112,39 @@ fn a_settlement_that_could_not_be_recorded_is_recorded_later() {
     assert_eq!(disk.waiting(&bench), 0);
 }
 
+#[test]
+fn a_fact_that_nobody_waits_for_is_recorded_later_and_a_message_is_counted_as_shed() {
+    let disk = Disk::default();
+    let mut bench = Bench::new(&disk);
+    let metrics = Arc::clone(&bench.metrics);
+    let shed = |class| metrics.outbox().shed_count(class);
+    let message = OutboxRow {
+        kind: RowKind::Message,
+        ..row("r", "said")
+    };
+    bench.shared.queue.submit(tell("r", "away")).unwrap();
+    let said = Commit {
+        outbox: vec![message],
+        ..tell("r", "")
+    };
+    bench.shared.queue.submit(said).unwrap();
+    disk.break_down(0, 1, false);
+    bench.drain();
+    assert_eq!(disk.waiting(&bench), 0);
+    assert_eq!((shed(RowClass::Fact), shed(RowClass::Message)), (0, 1));
+    // It goes before what came later.
+    bench.shared.queue.submit(tell("r", "back")).unwrap();
+    bench.drain();
+    let txn = bench.writer.database().begin_read().unwrap();
+    let rows = tables::rows(&txn, &order_key("r"), 0, 10).unwrap();
+    assert_eq!(events(&rows), ["away", "back"]);
+}
+
 /// A writer and its queue, without a thread and with a time of their own.
 struct Bench {
     writer: Writer,
     shared: Arc<Shared>,
+    metrics: Arc<Metrics>,
     ms: u64,
 }
 
@@ -131,18 +161,20 @@ impl Bench {
             .build()
             .unwrap();
         let clock = runtime.block_on(async { Clock::simulated(Unix(1)) });
+        let metrics = Metrics::new(1);
         let writer = Writer::new(
             Box::new(disk.clone()),
             db,
             0,
             EngineConfig::default(),
             shared.clone(),
-            Metrics::new(1),
+            Arc::clone(&metrics),
             clock,
         );
         Self {
             writer,
             shared,
+            metrics,
             ms: 1,
         }
     }

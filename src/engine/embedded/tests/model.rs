@@ -82,7 +82,8 @@ fn apply(tables: &mut Tables<'_>, op: &Op, time: u64) {
             return tables.prune(cut, cut, 1_000).unwrap();
         }
     };
-    tables.apply(&commit, now, &mut Vec::new()).unwrap();
+    let mut applied = tables::Applied::default();
+    tables.apply(&commit, now, u64::MAX, &mut applied).unwrap();
 }
 
 fn settlement(dead: bool) -> Settlement {

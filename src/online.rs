@@ -195,6 +195,7 @@ mod tests {
         let (_phone, _) = online.register(user("a"), session(1), 1, policy);
         let (_web, displaced) = online.register(user("a"), session(2), 3, policy);
         assert!(displaced.is_empty());
+        assert_eq!(online.platforms(&user("a"))[..], [1, 3]);
         let (_phone_again, displaced) = online.register(user("a"), session(3), 1, policy);
         assert_eq!(sessions(&displaced), [session(1)]);
     }

@@ -68,6 +68,8 @@ codes! {
     DIRECT_REFUSED = 20006, "refused by the business backend";
     /// The sender is muted in messages to users.
     DIRECT_MUTED = 20012, "sender is muted";
+    /// A field of a profile is missing or malformed.
+    BAD_PROFILE = 40001, "malformed profile";
     /// The URL or the HTTP request is malformed.
     BAD_URL = 60002, "malformed URL";
     /// The body is not valid JSON.
@@ -114,6 +116,8 @@ codes! {
     NOT_IMPORTED = 70107, "account does not exist";
     /// A field of an account command is malformed.
     BAD_ACCOUNT_PARAMETER = 70402, "bad parameter";
+    /// An account command failed inside; a retry may succeed.
+    ACCOUNT_INTERNAL = 70500, "internal error, retry";
     /// The backend's text check refused it.
     TEXT_REFUSED = 80001, "text refused";
     /// A message is longer than allowed.
@@ -126,14 +130,26 @@ codes! {
     DIRECT_NO_TARGET = 90003, "To_Account is missing";
     /// MsgRandom is missing or no number.
     DIRECT_BAD_RANDOM = 90005, "MsgRandom is missing or not an integer";
+    /// MsgTimeStamp is no number.
+    DIRECT_BAD_TIME = 90006, "MsgTimeStamp is not an integer";
     /// MsgBody is not an array.
     DIRECT_BODY_NOT_ARRAY = 90007, "MsgBody is not an array";
     /// The sender is malformed.
     DIRECT_BAD_SENDER = 90008, "malformed From_Account";
+    /// A field of a message to a user is malformed.
+    DIRECT_BAD_FORMAT = 90010, "malformed body";
     /// More receivers than one request may name.
     DIRECT_TOO_MANY = 90011, "more than 500 receivers";
     /// The receiver is not known.
     DIRECT_NO_USER = 90012, "To_Account does not exist";
+    /// A message to a user is to be kept for too long.
+    DIRECT_KEPT_TOO_LONG = 90026, "MsgLifeTime exceeds 7 days";
+    /// SyncOtherMachine is no number.
+    DIRECT_BAD_SYNC = 90031, "SyncOtherMachine is not an integer";
+    /// MsgLifeTime is no number.
+    DIRECT_BAD_LIFETIME = 90044, "MsgLifeTime is not an integer";
+    /// A message to a user failed inside; a retry may succeed.
+    DIRECT_INTERNAL = 91000, "internal error, retry";
     /// A message to a user is too long.
     DIRECT_TOO_LONG = 93000, "message too long";
     /// The room has a live of another user.

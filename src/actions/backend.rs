@@ -12,7 +12,7 @@ use crate::callback::tell::Said;
 use crate::clock::Moment;
 use crate::dispatch::SessionEvent;
 use crate::event::{LiveEnded, Origin};
-use crate::id::{AppId, RoomKey};
+use crate::id::{AppId, RoomKey, UserId, UserKey};
 use crate::rooms::{BackendPush, LiveReport, Pushed, Refusal, RoomReport};
 
 /// How far a message to a user went.
@@ -35,9 +35,16 @@ impl Actions {
     /// Says something to everybody in a room.
     ///
     /// # Errors
-    /// [`Code::NO_ROOM`]; [`Code::OVERLOADED`] when the room's log has no place.
+    /// [`Code::NO_ROOM`]; [`Code::MUTED`] when the push is bound as a user's is
+    /// and its sender is muted; [`Code::OVERLOADED`] when the room's log has no
+    /// place.
     pub fn push_to_room(&self, push: PushToRoom, now: Moment) -> Result<Pushed, Refusal> {
         let room = self.room(push.room.app, &push.room.room)?;
+        if push.bound
+            && let Some(from) = &push.from
+        {
+            self.must_not_be_muted_everywhere(push.room.app, &from.user, now)?;
+        }
         let push = BackendPush {
             from: self.sender(push.room.app, push.from),
             content: push.content.into(),
@@ -125,6 +132,22 @@ impl Actions {
     pub async fn end_live(&self, end: EndLive, now: Moment) -> Result<Arc<LiveEnded>, Refusal> {
         let room = self.room(end.room.app, &end.room.room)?;
         room.end_for_backend(end.live, now).await
+    }
+
+    fn must_not_be_muted_everywhere(
+        &self,
+        app: AppId,
+        user: &UserId,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        let user = user.clone();
+        let muted = self
+            .directory
+            .is_muted_in_rooms(&UserKey { app, user }, now.unix);
+        if muted {
+            return Err(Code::MUTED.into());
+        }
+        Ok(())
     }
 
     pub(super) fn must_know(&self, app: AppId) -> Result<(), Refusal> {

@@ -24,10 +24,14 @@ mod routes;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod v4;
 
 pub use auth::{ApiKeys, BadApiKey, KeyProblem};
-pub use config::{BackendConfig, BadBackendConfig};
+pub use config::{BackendConfig, BadBackendConfig, InternalTls, V4Config};
 pub use doors::Backend;
 pub use grpc::BackendActions;
 pub use port::{InternalPort, NotBound};
 pub use routes::{Doors, Node, routes};
+pub use tls::{BadInternalTls, InternalTlsProblem};
+pub use v4::{V4, V4Parts};

@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +29,7 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use super::config::{BackendConfig, BadBackendConfig};
+use super::tls::{BadInternalTls, Secured};
 
 /// How long to wait after the system gave no socket.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(200);
@@ -40,6 +43,9 @@ pub enum NotBound {
     /// The settings do not allow it.
     #[error(transparent)]
     Config(#[from] BadBackendConfig),
+    /// Certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] BadInternalTls),
     /// The system refuses the address.
     #[error("the internal port cannot listen on {address}")]
     Address {
@@ -56,15 +62,19 @@ pub struct InternalPort {
     listener: TcpListener,
     address: SocketAddr,
     config: BackendConfig,
+    tls: Option<Secured>,
 }
 
 impl InternalPort {
-    /// Checks the settings and listens.
+    /// Checks the settings and listens. Files of the settings are relative to
+    /// `base`.
     ///
     /// # Errors
     /// Settings that cannot be used; an address that the system refuses.
-    pub async fn bind(config: &BackendConfig) -> Result<Self, NotBound> {
+    pub async fn bind(config: &BackendConfig, base: &Path) -> Result<Self, NotBound> {
         config.validate()?;
+        let tls = config.tls.as_ref().map(|tls| Secured::open(tls, base));
+        let tls = tls.transpose()?;
         let address = config.bind;
         let refused = |source| NotBound::Address { address, source };
         let listener = TcpListener::bind(address).await.map_err(refused)?;
@@ -73,6 +83,7 @@ impl InternalPort {
             listener,
             address,
             config: config.clone(),
+            tls,
         })
     }
 
@@ -89,6 +100,7 @@ impl InternalPort {
         let server = Arc::new(Server {
             protocol: protocol(&self.config),
             routes,
+            tls: self.tls,
             header_deadline: self.config.header_deadline,
             request_deadline: self.config.request_deadline,
             stop: stop.clone(),
@@ -105,7 +117,7 @@ impl InternalPort {
             };
             let server = Arc::clone(&server);
             connections.spawn(async move {
-                server.serve(stream).await;
+                Box::pin(server.receive(stream)).await;
                 drop(permit);
             });
         }
@@ -168,13 +180,36 @@ fn protocol(config: &BackendConfig) -> auto::Builder<TokioExecutor> {
 struct Server {
     protocol: auto::Builder<TokioExecutor>,
     routes: Router,
+    tls: Option<Secured>,
     header_deadline: Duration,
     request_deadline: Duration,
     stop: CancellationToken,
 }
 
 impl Server {
-    async fn serve(self: Arc<Self>, stream: TcpStream) {
+    /// Serves a connection, after its handshake where there is TLS.
+    async fn receive(self: Arc<Self>, stream: TcpStream) {
+        let Some(tls) = &self.tls else {
+            return self.serve(stream).await;
+        };
+        let handshake = tokio::time::timeout(self.header_deadline, tls.accept(stream));
+        let stopped = self.stop.cancelled();
+        let shaken = tokio::select! {
+            biased;
+            () = stopped => return,
+            shaken = handshake => shaken,
+        };
+        match shaken {
+            Ok(Ok(stream)) => Box::pin(self.serve(stream)).await,
+            Ok(Err(error)) => debug!(%error, "internal port: handshake failed"),
+            Err(_) => debug!("internal port: no handshake within the deadline"),
+        }
+    }
+
+    async fn serve<S>(self: Arc<Self>, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let begun = Arc::new(AtomicBool::new(false));
         let service = service_fn(|request| {
             begun.store(true, Ordering::Relaxed);

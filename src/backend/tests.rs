@@ -74,7 +74,7 @@ async fn running(change: impl FnOnce(&mut BackendConfig)) -> Running {
         ..BackendConfig::default()
     };
     change(&mut config);
-    let port = InternalPort::bind(&config).await.unwrap();
+    let port = InternalPort::bind(&config, Path::new("")).await.unwrap();
     let (health, metrics) = (Arc::<Health>::default(), Metrics::new(1));
     let routes = routes(Doors {
         actions: Arc::new(Pretended),

@@ -20,6 +20,12 @@ impl Loaded {
             .map_err(|error| self.blame(error.key, error.problem.to_string()))?;
         ApiKeys::open(&config.internal, base)
             .map_err(|bad| self.blame(format!("internal.{}", bad.key), bad.problem.to_string()))?;
+        if let Some(tls) = &config.internal.tls {
+            tls.check(base).map_err(|bad| {
+                let key = format!("internal.tls.{}", bad.key);
+                self.blame(key, bad.problem.to_string())
+            })?;
+        }
         Delivery::open(&config.callback(), base)
             .map_err(|error| self.blame(self.of_its_app(&error.key), error.problem.to_string()))?;
         self.cert_files()

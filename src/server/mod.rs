@@ -28,7 +28,7 @@ pub use node::{Node, NodeSettings, StartError};
 pub use settings::Settings;
 
 use crate::auth::KeyRing;
-use crate::backend::{ApiKeys, Backend, Doors, InternalPort, routes};
+use crate::backend::{ApiKeys, Backend, BackendConfig, Doors, InternalPort, V4, V4Parts, routes};
 use crate::callback::{Delivery, Dispatcher};
 use crate::clock::Clock;
 use crate::config::StopConfig;
@@ -54,6 +54,8 @@ pub struct Server {
     strangers: Runtime,
     internal: InternalPort,
     doors: Doors<Backend>,
+    v4: V4,
+    tasks: TaskTracker,
     health: Arc<Health>,
     delivery: Dispatcher<Delivery>,
     outcomes: tokio::sync::mpsc::Receiver<crate::engine::Outcome>,
@@ -72,7 +74,7 @@ impl Server {
         let gateway_keys = Arc::new(ArcSwap::from_pointee(KeyRing::open(&settings.auth, &base)?));
         let api_keys = ApiKeys::open(&settings.internal, &base)?;
         let delivery = Delivery::open(&settings.callback, &base).context("callback")?;
-        let internal = InternalPort::bind(&settings.internal).await?;
+        let internal = InternalPort::bind(&settings.internal, &base).await?;
         let (node, outcomes) = Node::open(
             NodeSettings {
                 engine: settings.engine,
@@ -88,14 +90,7 @@ impl Server {
         )?;
         let shards = Shards::<NetCarrier>::new(&node.dispatch);
         let strangers = stranger_runtime(&settings.gateway)?;
-        let onto = shards.clone();
-        let parts = gateway::Parts {
-            clock: clock.clone(),
-            keys: gateway_keys,
-            revoked: revoked(&node),
-            place: Arc::new(move |adopted| onto.place(adopted)),
-            metrics: Arc::clone(&node.metrics),
-        };
+        let parts = gateway_parts(&node, &shards, gateway_keys);
         let public = gateway::Settings {
             listen: &settings.listen,
             tls: &settings.tls,
@@ -113,6 +108,8 @@ impl Server {
             health: Arc::clone(&health),
             max_body_bytes: settings.internal.max_body_bytes,
         };
+        let tasks = TaskTracker::new();
+        let v4 = v4(&node, &settings.internal, tasks.clone());
         let delivery = Dispatcher::new(
             node.engine.outbox(),
             delivery,
@@ -127,6 +124,8 @@ impl Server {
             strangers,
             internal,
             doors,
+            v4,
+            tasks,
             health,
             delivery,
             outcomes,
@@ -155,7 +154,7 @@ impl Server {
     /// When a shard cannot be started.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let node = self.node;
-        let tasks = TaskTracker::new();
+        let tasks = self.tasks;
         let (behind, shard_stop, internal_stop) = (
             CancellationToken::new(),
             CancellationToken::new(),
@@ -175,7 +174,7 @@ impl Server {
             behind.clone(),
         ));
         node.rooms.accepting(node.clock.now())?;
-        let doors = routes(self.doors);
+        let doors = routes(self.doors).merge(self.v4.router());
         tasks.spawn(self.internal.run(doors, internal_stop.clone()));
         let gateway_stop = CancellationToken::new();
         let gateway = self.strangers.spawn(self.gateway.run(gateway_stop.clone()));
@@ -226,6 +225,34 @@ impl Server {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn gateway_parts(
+    node: &Node,
+    shards: &Shards<NetCarrier>,
+    keys: Arc<ArcSwap<KeyRing>>,
+) -> gateway::Parts {
+    let onto = shards.clone();
+    gateway::Parts {
+        clock: node.clock.clone(),
+        keys,
+        revoked: revoked(node),
+        place: Arc::new(move |adopted| onto.place(adopted)),
+        metrics: Arc::clone(&node.metrics),
+    }
+}
+
+/// The v4 JSON API; what goes on after its answers runs among `tasks`.
+fn v4(node: &Node, config: &BackendConfig, tasks: TaskTracker) -> V4 {
+    V4::new(V4Parts {
+        actions: Arc::clone(&node.actions),
+        keys: Arc::clone(&node.keys),
+        clock: node.clock.clone(),
+        metrics: Arc::clone(&node.metrics),
+        config: config.v4.clone(),
+        max_body_bytes: config.max_body_bytes,
+        tasks,
+    })
 }
 
 /// Strangers get threads of their own, so that a storm of them takes nothing

@@ -23,6 +23,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Who is to log in, and how.
 #[derive(Clone)]
 pub(crate) struct Login {
+    pub(crate) app: u32,
     pub(crate) user: &'static str,
     pub(crate) platform: Platform,
     pub(crate) over: TransportPreference,
@@ -35,6 +36,7 @@ pub(crate) struct Login {
 impl Login {
     pub(crate) fn new(user: &'static str, over: TransportPreference) -> Self {
         Self {
+            app: APP,
             user,
             platform: Platform::Linux,
             over,
@@ -44,8 +46,8 @@ impl Login {
         }
     }
 
-    fn sig(&self) -> String {
-        let (app, user) = (AppId(APP), UserId::new(self.user).unwrap());
+    pub(crate) fn sig(&self) -> String {
+        let (app, user) = (AppId(self.app), UserId::new(self.user).unwrap());
         let key = HmacKey::new(SecretText::new(SECRET).secret()).unwrap();
         let userbuf = self.privileges.as_ref();
         let userbuf = userbuf.map(|rights| rights.to_userbuf(app, self.user).unwrap());
@@ -66,7 +68,7 @@ impl Login {
             false => SigProvider::fixed(self.sig()),
         };
         let addr = site.public.to_string();
-        let mut config = Config::new(addr, APP, self.user, sig, roots);
+        let mut config = Config::new(addr, self.app, self.user, sig, roots);
         config.login.platform = self.platform;
         config.login.profile = Some(Profile {
             nick: self.user.to_uppercase(),

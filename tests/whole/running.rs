@@ -94,6 +94,13 @@ impl Running {
 
     /// As [`start`](Self::start), at an address of an earlier one.
     pub(crate) async fn start_at(dir: &TempDir, setup: &Setup, public: SocketAddr) -> Self {
+        let running = Self::start_unheard(dir, setup, public).await;
+        running.accepting().await;
+        running
+    }
+
+    /// As [`start`](Self::start), without a call to see that it accepts.
+    pub(crate) async fn start_unheard(dir: &TempDir, setup: &Setup, public: SocketAddr) -> Self {
         let loaded = load(dir.path(), &setup.file(public));
         let files = loaded.cert_files();
         if !files.exist() {
@@ -104,15 +111,13 @@ impl Running {
         let (public, internal) = (server.public(), server.internal());
         let (reload, stop) = (server.reload(), CancellationToken::new());
         let ended = TaskTracker::new().spawn(server.run(stop.clone()));
-        let running = Self {
+        Self {
             site: Site { public, roots },
             internal,
             reload,
             stop,
             ended,
-        };
-        running.accepting().await;
-        running
+        }
     }
 
     /// Clients wait in the backlog until it accepts; backends would be refused.

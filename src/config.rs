@@ -21,7 +21,7 @@ use crate::callback::tell::Tell;
 use crate::callback::{AppCallback, CallbackConfig};
 use crate::directory::DirectoryConfig;
 use crate::engine::EngineConfig;
-use crate::gateway::{GatewayConfig, ListenConfig, TlsConfig};
+use crate::gateway::{GatewayConfig, ListenConfig, RoomServiceConfig, TlsConfig};
 use crate::id::AppId;
 use crate::online::DeviceConfig;
 use crate::rooms::RoomsConfig;
@@ -79,6 +79,8 @@ pub struct Config {
     pub rooms: RoomsConfig,
     /// What is kept of users.
     pub directory: DirectoryConfig,
+    /// The RoomService door.
+    pub room_service: RoomServiceConfig,
     /// Signatures, the same for all apps.
     pub auth: AuthConfig,
     /// Telling backends, the same for all apps.

@@ -172,8 +172,11 @@ impl Dispatch {
     }
 
     /// Tells a session's shard what happened to it. A session that is gone
-    /// ignores it.
+    /// ignores it, one without a connection cannot be told.
     pub fn event(&self, session: SessionId, event: SessionEvent) {
+        if session.shard() == ShardId::NOWHERE {
+            return;
+        }
         self.inbox(session.shard())
             .push(Input::Event(session, event));
     }

@@ -147,6 +147,13 @@ pub struct RoomUid(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ShardId(pub u16);
 
+impl ShardId {
+    /// Of sessions that have no connection of their own: those of the
+    /// RoomService door and of calls of the backend. Nothing is delivered to
+    /// them.
+    pub const NOWHERE: Self = Self(0xfff);
+}
+
 impl From<ShardId> for usize {
     fn from(shard: ShardId) -> Self {
         Self::from(shard.0)

@@ -37,6 +37,7 @@ pub mod content;
 pub mod governing;
 mod mic;
 pub mod outcome;
+pub mod pushers;
 mod reporting;
 pub mod verb;
 

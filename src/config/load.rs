@@ -151,6 +151,7 @@ pub fn load(
     }
     if let Ground::Dev = ground {
         config.apps.push(App::development());
+        config.room_service.login_info = true;
     }
     let valid = match ground {
         Ground::Dev => config.validate().and_then(|()| config.stays_home()),

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use self::turned::Turned;
 use super::admission::{Admission, Pending};
 use super::config::GatewayConfig;
+use super::http::{self, Lobby};
 use super::tls::ALPN;
 use crate::auth::KeyRing;
 use crate::clock::{Clock, Instant, Unix};
@@ -55,6 +56,8 @@ pub struct Door<D> {
     pub keys: Arc<ArcSwap<KeyRing>>,
     /// When a user's signatures were declared void.
     pub revoked: Revoked,
+    /// The RoomService door, for those who speak HTTP; none: they are refused.
+    pub lobby: Option<Arc<Lobby>>,
     /// Limits of strangers.
     pub admission: Admission,
     /// Where logged-in connections go.
@@ -124,7 +127,8 @@ impl<D: Send + 'static> Door<D> {
         };
         match shaken {
             // Boxed, so that a handshake that never ends does not pay for it.
-            Ok(()) => Box::pin(self.greet(io, stranger)).await,
+            Ok(Spoken::Frames) => Box::pin(self.greet(io, stranger)).await,
+            Ok(Spoken::Http(lobby)) => Box::pin(self.host(io, lobby, stranger)).await,
             Err(cause) => {
                 self.metrics
                     .gateway()
@@ -151,7 +155,7 @@ impl<D: Send + 'static> Door<D> {
         &self,
         io: &mut FrameIo<C>,
         stranger: &Stranger,
-    ) -> Result<(), HandshakeFailure> {
+    ) -> Result<Spoken, HandshakeFailure> {
         let slot = self.admission.slot();
         let shaken = async {
             let _slot = slot.await;
@@ -170,13 +174,29 @@ impl<D: Send + 'static> Door<D> {
             return Err(HandshakeFailure::Protocol);
         };
         // rustls refuses a wrong protocol; here is one who named none.
-        if tls.alpn() != Some(ALPN) {
-            return Err(HandshakeFailure::Protocol);
-        }
+        let spoken = match (tls.alpn(), &self.lobby) {
+            (Some(ALPN), _) => Spoken::Frames,
+            (Some(http::ALPN), Some(lobby)) => Spoken::Http(Arc::clone(lobby)),
+            _ => return Err(HandshakeFailure::Protocol),
+        };
         let spent = self.clock.now().instant.since(stranger.since);
         let gateway = self.metrics.gateway();
         gateway.handshake(stranger.transport, tls.is_resumed(), spent);
-        Ok(())
+        Ok(spoken)
+    }
+
+    /// Serves HTTP; it counts for its address as a session does.
+    async fn host<C: Carrier>(&self, io: FrameIo<C>, lobby: Arc<Lobby>, stranger: Stranger) {
+        let (transport, peer) = (stranger.transport, stranger.peer);
+        let permit = match stranger.pending.log_in() {
+            Ok(permit) => permit,
+            Err(cause) => {
+                tracing::debug!(%peer, "too many connections for HTTP");
+                return self.metrics.gateway().refused(transport, cause);
+            }
+        };
+        http::serve(io, lobby, self.stop.clone()).await;
+        drop(permit);
     }
 
     /// The login phase: answers Pings, takes one Login, hands over.
@@ -300,6 +320,12 @@ impl<D: Send + 'static> Door<D> {
     }
 }
 
+/// What a connection speaks.
+enum Spoken {
+    Frames,
+    Http(Arc<Lobby>),
+}
+
 /// One who has logged in, on the doorstep.
 struct Entry {
     login: LoggedIn,
@@ -330,6 +356,11 @@ thread_local! {
     /// What all connections of one of the gateway's threads share; nothing of
     /// a connection is in it between two polls.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Lends the thread's shared buffers.
+pub(super) fn with_scratch<T>(step: impl FnOnce(&mut Scratch) -> T) -> T {
+    SCRATCH.with_borrow_mut(step)
 }
 
 fn handshake_step<C: Carrier>(

@@ -32,6 +32,7 @@ pub mod admission;
 pub mod certs;
 pub mod config;
 pub mod door;
+mod http;
 mod quic;
 mod quic_identity;
 mod quic_socket;
@@ -41,6 +42,7 @@ pub mod tls;
 pub use certs::{CertError, CertFiles};
 pub use config::{BadGatewayConfig, GatewayConfig, ListenConfig, TlsConfig};
 pub use door::{Door, Place, Revoked};
+pub use http::{Lobby, RoomServiceConfig, Signer};
 pub use tls::provider;
 
 use admission::Admission;
@@ -72,6 +74,8 @@ pub struct Parts {
     pub keys: Arc<ArcSwap<KeyRing>>,
     /// When a user's signatures were declared void.
     pub revoked: Revoked,
+    /// The RoomService door, if it is to be there.
+    pub lobby: Option<Arc<Lobby>>,
     /// Where logged-in connections go.
     pub place: Place<NetDetached>,
     /// Counters.
@@ -134,7 +138,11 @@ impl Gateway {
         // An unreadable one is blamed below, by the watch.
         let private_key = std::fs::read(&files.key).unwrap_or_default();
         let watch = CertWatch::open(files, Arc::clone(&provider), tls.reload_every, metrics)?;
-        let tcp_tls = tls::tcp_config(tls, Arc::clone(&provider), watch.current())?;
+        let mut tcp_tls = tls::tcp_config(tls, Arc::clone(&provider), watch.current())?;
+        if parts.lobby.is_some() {
+            let protocols = &mut Arc::make_mut(&mut tcp_tls).alpn_protocols;
+            protocols.push(http::ALPN.to_vec());
+        }
         let quic_tls = tls::quic_config(provider, watch.current())?;
         let sockets = Sockets::bind(listen)?;
         let quic = match sockets.udp {
@@ -159,6 +167,7 @@ impl Gateway {
                 config: settings.gateway.clone(),
                 keys: parts.keys,
                 revoked: parts.revoked,
+                lobby: parts.lobby,
                 admission: Admission::new(settings.gateway, settings.cores),
                 place: parts.place,
                 metrics: parts.metrics,
@@ -183,6 +192,11 @@ impl Gateway {
         let tasks = TaskTracker::new();
         let door = &self.door;
         let watch = self.watch.run(stop.clone());
+        let lobby = async {
+            if let Some(lobby) = &door.lobby {
+                Box::pin(Arc::clone(lobby).run(stop.clone())).await;
+            }
+        };
         let tcp = async {
             if let Some((listener, tls)) = self.tcp {
                 tcp::run(listener, Arc::clone(door), tls, tasks.clone()).await;
@@ -199,7 +213,7 @@ impl Gateway {
             door.stop.cancel();
         };
         let serving = async {
-            tokio::join!(watch, tcp, quic, stopping);
+            tokio::join!(watch, lobby, tcp, quic, stopping);
             tasks.close();
             tasks.wait().await;
         };

@@ -24,11 +24,17 @@ pub(crate) struct Following(SmallVec<[Follower; 4]>);
 impl Following {
     /// A session of `shard` entered.
     pub(crate) fn seat(&mut self, shard: ShardId, log: &mut Log) {
+        if shard == ShardId::NOWHERE {
+            return;
+        }
         self.follower(shard, log).sessions += 1;
     }
 
     /// A session of `shard` left.
     pub(crate) fn unseat(&mut self, shard: ShardId, log: &mut Log) {
+        if shard == ShardId::NOWHERE {
+            return;
+        }
         let follower = self.follower(shard, log);
         follower.sessions = follower.sessions.saturating_sub(1);
         self.let_go(log);

@@ -238,11 +238,11 @@ impl Room {
 type Answers = SmallVec<[(Asker, Result<Done, Refusal>); 1]>;
 
 impl Inner {
-    /// Answers the backend's calls among `answers`, returns those of sessions.
+    /// Answers those without a connection among `answers`, returns the others.
     fn answer_backend(&mut self, answers: Answers) -> Answers {
         let mut sessions = Answers::new();
         for (asker, result) in answers {
-            if asker.session != BACKEND {
+            if asker.session.shard() != ShardId::NOWHERE {
                 sessions.push((asker, result));
                 continue;
             }

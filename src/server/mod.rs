@@ -27,13 +27,13 @@ use tokio_util::task::TaskTracker;
 pub use node::{Node, NodeSettings, StartError};
 pub use settings::Settings;
 
-use crate::auth::KeyRing;
+use crate::auth::{AuthConfig, HmacKey, KeyRing};
 use crate::backend::{ApiKeys, Backend, BackendConfig, Doors, InternalPort, V4, V4Parts, routes};
 use crate::callback::{Delivery, Dispatcher};
 use crate::clock::Clock;
 use crate::config::StopConfig;
-use crate::gateway::{self, Gateway};
-use crate::id::UserKey;
+use crate::gateway::{self, Gateway, Lobby, RoomServiceConfig};
+use crate::id::{AppId, UserKey};
 use crate::rooms::driver;
 use crate::shard::Shards;
 use crate::shard::carrier::NetCarrier;
@@ -90,7 +90,8 @@ impl Server {
         )?;
         let shards = Shards::<NetCarrier>::new(&node.dispatch);
         let strangers = stranger_runtime(&settings.gateway)?;
-        let parts = gateway_parts(&node, &shards, gateway_keys);
+        let lobby = lobby(&node, settings.room_service, &settings.auth)?;
+        let parts = gateway_parts(&node, &shards, gateway_keys, lobby);
         let public = gateway::Settings {
             listen: &settings.listen,
             tls: &settings.tls,
@@ -100,14 +101,8 @@ impl Server {
         };
         let gateway = bind_public(&strangers, public, parts)?;
         let health = Arc::new(Health::default());
-        let doors = Doors {
-            actions: Arc::new(Backend::new(Arc::clone(&node.actions), clock.clone())),
-            node: Some(node.for_backends()),
-            keys: Arc::new(api_keys),
-            metrics: Arc::clone(&node.metrics),
-            health: Arc::clone(&health),
-            max_body_bytes: settings.internal.max_body_bytes,
-        };
+        let most = settings.internal.max_body_bytes;
+        let doors = doors(&node, api_keys, &health, most);
         let tasks = TaskTracker::new();
         let v4 = v4(&node, &settings.internal, tasks.clone());
         let delivery = Dispatcher::new(
@@ -231,12 +226,14 @@ fn gateway_parts(
     node: &Node,
     shards: &Shards<NetCarrier>,
     keys: Arc<ArcSwap<KeyRing>>,
+    lobby: Option<Arc<Lobby>>,
 ) -> gateway::Parts {
     let onto = shards.clone();
     gateway::Parts {
         clock: node.clock.clone(),
         keys,
         revoked: revoked(node),
+        lobby,
         place: Arc::new(move |adopted| onto.place(adopted)),
         metrics: Arc::clone(&node.metrics),
     }
@@ -323,6 +320,43 @@ async fn watch_store(
             health.fault("store", "cannot be written");
         }
     }
+}
+
+/// What the internal port leads to.
+fn doors(
+    node: &Node,
+    keys: ApiKeys,
+    health: &Arc<Health>,
+    max_body_bytes: usize,
+) -> Doors<Backend> {
+    let (actions, clock) = (Arc::clone(&node.actions), node.clock.clone());
+    Doors {
+        actions: Arc::new(Backend::new(actions, clock)),
+        node: Some(node.for_backends()),
+        keys: Arc::new(keys),
+        metrics: Arc::clone(&node.metrics),
+        health: Arc::clone(health),
+        max_body_bytes,
+    }
+}
+
+/// The RoomService door, if it is to be there.
+fn lobby(
+    node: &Node,
+    config: RoomServiceConfig,
+    auth: &AuthConfig,
+) -> anyhow::Result<Option<Arc<Lobby>>> {
+    if !config.enabled {
+        return Ok(None);
+    }
+    let app = auth.apps.first();
+    let key = app.and_then(|app| Some((app.sdk_app_id, app.keys.first()?)));
+    let signer = match key.filter(|_| config.login_info) {
+        Some((app, key)) => Some((AppId(app), HmacKey::new(key.secret())?)),
+        None => None,
+    };
+    let (actions, clock) = (Arc::clone(&node.actions), node.clock.clone());
+    Ok(Some(Arc::new(Lobby::new(actions, clock, config, signer))))
 }
 
 /// Tells the gateway whose signatures were declared void.

@@ -10,7 +10,7 @@ use crate::callback::CallbackConfig;
 use crate::config::{Loaded, StopConfig};
 use crate::directory::DirectoryConfig;
 use crate::engine::EngineConfig;
-use crate::gateway::{GatewayConfig, ListenConfig, TlsConfig};
+use crate::gateway::{GatewayConfig, ListenConfig, RoomServiceConfig, TlsConfig};
 use crate::id::AppId;
 use crate::rooms::RoomsConfig;
 use crate::session::SessionConfig;
@@ -35,6 +35,8 @@ pub struct Settings {
     pub rooms: RoomsConfig,
     /// What is kept of users.
     pub directory: DirectoryConfig,
+    /// The RoomService door.
+    pub room_service: RoomServiceConfig,
     /// The store.
     pub engine: EngineConfig,
     /// The internal port.
@@ -67,6 +69,7 @@ impl From<Loaded> for Settings {
             },
             rooms: config.rooms,
             directory: config.directory,
+            room_service: config.room_service,
             engine: config.engine,
             internal: config.internal,
             stop: config.stop,

@@ -132,6 +132,12 @@ impl<C: Carrier> FrameIo<C> {
         })
     }
 
+    /// Takes what was read and not handed out as a frame: for who speaks
+    /// something else than frames.
+    pub fn take_plain(&mut self, scratch: &mut Scratch) -> Vec<u8> {
+        std::mem::take(&mut self.frames).into_plain(scratch)
+    }
+
     /// Drives the handshake to its end. Data that came with its last flight is
     /// left in `scratch`.
     ///

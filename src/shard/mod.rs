@@ -18,6 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use crate::id::ShardId;
 use crate::shard::carrier::Carrier;
 use crate::shard::frames::Pace;
 
@@ -135,7 +136,7 @@ impl ShardConfig {
                 .unwrap_or(1),
             n => n,
         }
-        .min(4096)
+        .min(ShardId::NOWHERE.0 - 1)
     }
 
     fn pace(&self) -> Pace {

@@ -108,6 +108,7 @@ async fn gateway(identity: Identity, settings: NodeSettings) -> Outcome {
             let directory = Arc::clone(&node.directory);
             Arc::new(move |user: &livegate::id::UserKey| directory.revoked_at(user))
         },
+        lobby: None,
         place: Arc::new(move |adopted| handle.adopt(adopted)),
         metrics: Arc::clone(&node.metrics),
         stop,

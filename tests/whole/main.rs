@@ -22,5 +22,6 @@ mod privileges;
 mod processes;
 mod renewal;
 mod resets;
+mod room_service;
 mod running;
 mod scenario;

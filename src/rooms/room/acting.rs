@@ -89,6 +89,37 @@ impl Room {
         self.decide(now, |core, out| core.start_live(args, live, now, out))
     }
 
+    /// Starts a live for a session without a connection, and waits until that
+    /// is recorded.
+    ///
+    /// # Errors
+    /// As [`start_live`](Self::start_live), and [`Code::LIVE_EXISTS`].
+    pub async fn start_live_for(
+        &self,
+        session: SessionId,
+        start_id: &str,
+        now: Moment,
+    ) -> Result<LiveId, Refusal> {
+        if self.parts.is_stopping() {
+            return Err(Refusal::new(Code::SHUTTING_DOWN));
+        }
+        let live = recording::live_id(now.unix);
+        let start = |core: &mut Core, asker, out: &mut Out| {
+            let args = StartLiveArgs {
+                asker,
+                start_id: start_id.into(),
+                grace: None,
+            };
+            core.start_live(args, live, now, out)
+        };
+        match self.wait_as(session, now, start).await? {
+            Done::Live(Answer::Started { live, .. }) => Ok(live),
+            Done::Live(Answer::Ended(_)) | Done::Created(_) | Done::Destroyed => {
+                Err(Code::INTERNAL.into())
+            }
+        }
+    }
+
     /// Ends the caller's live. Answered as [`start_live`](Self::start_live) is.
     ///
     /// # Errors
@@ -128,13 +159,24 @@ impl Room {
         now: Moment,
         input: impl FnOnce(&mut Core, Asker, &mut Out) -> Result<(), Refusal>,
     ) -> Result<Done, Refusal> {
-        let answer = self.ask(now, input)?;
+        self.wait_as(BACKEND, now, input).await
+    }
+
+    /// As [`wait`](Self::wait), for a session without a connection.
+    pub(super) async fn wait_as(
+        &self,
+        session: SessionId,
+        now: Moment,
+        input: impl FnOnce(&mut Core, Asker, &mut Out) -> Result<(), Refusal>,
+    ) -> Result<Done, Refusal> {
+        let answer = self.ask(session, now, input)?;
         let gone = |_| Refusal::from(Code::STORE_UNAVAILABLE);
         answer.await.map_err(gone)?
     }
 
     fn ask(
         &self,
+        session: SessionId,
         now: Moment,
         input: impl FnOnce(&mut Core, Asker, &mut Out) -> Result<(), Refusal>,
     ) -> Result<oneshot::Receiver<Waited>, Refusal> {
@@ -151,7 +193,7 @@ impl Room {
             request_id
         };
         let asker = Asker {
-            session: BACKEND,
+            session,
             request_id,
         };
         self.decide(now, |core, out| input(core, asker, out))?;

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::actions::{AppPolicy, RoomsPerUser};
 use crate::auth::{self, AuthConfig, SecretText};
 use crate::backend::BackendConfig;
+use crate::callback::call::{AppRoutes, RouteConfig};
 use crate::callback::tell::Tell;
 use crate::callback::{AppCallback, CallbackConfig};
 use crate::directory::DirectoryConfig;
@@ -141,6 +142,9 @@ pub struct App {
     pub devices: DeviceConfig,
     /// What users may do in rooms, per app.
     pub rooms: AppRooms,
+    /// Where calls of clients to the app's backend go, by service.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteConfig>,
     /// Where the app's backend is told what happens; absent: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub callback: Option<Callback>,
@@ -193,6 +197,7 @@ impl Default for App {
             rooms: AppRooms {
                 per_user: policy.rooms_per_user,
             },
+            routes: Vec::new(),
             callback: None,
         }
     }
@@ -259,6 +264,15 @@ impl Config {
             apps: self.apps.iter().filter_map(App::callback).collect(),
             ..self.callback.clone()
         }
+    }
+
+    /// Where the calls of every app go, in the order of the apps.
+    pub fn routes(&self) -> Vec<AppRoutes> {
+        let routes = |app: &App| AppRoutes {
+            sdk_app_id: app.sdk_app_id,
+            routes: app.routes.clone(),
+        };
+        self.apps.iter().map(routes).collect()
     }
 
     /// Each app's policies.

@@ -164,6 +164,7 @@ fn settings(dir: &std::path::Path) -> NodeSettings {
         keys: KeyRing::open(&auth, dir).expect("the development app's keys"),
         callback: livegate::callback::CallbackConfig::default(),
         policies: std::collections::HashMap::default(),
+        routes: livegate::callback::call::Routes::default(),
     }
 }
 

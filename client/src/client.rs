@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use livegate_proto::client::{
-    CreateRoomReply, CreateRoomRequest, EnterRoomRequest, ListRoomsReply, ListRoomsRequest,
-    Profile, Reply, SendReply, SendRequest, client_frame, reply, send_request,
+    CallReply, CallRequest, CreateRoomReply, CreateRoomRequest, EnterRoomRequest, ListRoomsReply,
+    ListRoomsRequest, Profile, Reply, SendReply, SendRequest, client_frame, reply, send_request,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
@@ -210,6 +210,35 @@ impl Client {
     ) -> Result<SendReply, RequestError> {
         self.publish(message.request(send_request::Target::UserId(user_id.into())))
             .await
+    }
+
+    /// Asks the app's business backend over this connection. Not sent again
+    /// after a loss: the backend may have had it. `deadline` is how long the
+    /// answer is worth waiting for; `None`: as long as the gateway's route
+    /// allows.
+    ///
+    /// # Errors
+    /// `NO_ROUTE`, `TOO_MANY_CALLS`, `BACKEND_TIMEOUT`, `BACKEND_UNAVAILABLE`
+    /// and whatever else the gateway answers. What the backend answers, also a
+    /// refusal, is an `Ok` with its HTTP status.
+    pub async fn call(
+        &self,
+        service: impl Into<String>,
+        method: impl Into<String>,
+        body: impl Into<Vec<u8>>,
+        deadline: Option<Duration>,
+    ) -> Result<CallReply, RequestError> {
+        let millis = deadline.map_or(0, |deadline| deadline.as_millis().max(1));
+        let call = client_frame::Body::Call(CallRequest {
+            service: service.into(),
+            method: method.into(),
+            body: body.into().into(),
+            deadline_ms: u32::try_from(millis).unwrap_or(u32::MAX),
+        });
+        match self.request(call).await?.body {
+            Some(reply::Body::Call(answer)) => Ok(answer),
+            _ => Err(RequestError::WrongReply),
+        }
     }
 
     /// Asks the [`SigProvider`](crate::SigProvider) for a signature and puts it

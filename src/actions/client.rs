@@ -51,6 +51,8 @@ impl Actions {
             Verb::Enter { room, profile } => self.enter(caller, room, profile, now),
             // The session's owner holds the membership and ends it itself.
             Verb::Leave { .. } => Err(Code::NOT_IN_ROOM.into()),
+            // It knows the session's rooms and address, too: see `Actions::call`.
+            Verb::Call { .. } => Err(Code::UNSUPPORTED.into()),
             Verb::Create { room, info } => self.create(caller, asker, room, info, now),
             Verb::Destroy { room } => {
                 let by = DestroyedBy::User(caller.key.user.clone(), asker);

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::{KeyRing, Privileges};
 use crate::callback::Teller;
+use crate::callback::call::Calls;
 use crate::clock::Unix;
 use crate::directory::Directory;
 use crate::dispatch::Dispatch;
@@ -31,6 +32,7 @@ use crate::rooms::dedupe::Dedupe;
 use crate::rooms::{Entered, Refusal, Room, Rooms};
 
 pub mod backend;
+mod calling;
 mod client;
 pub mod command;
 pub mod content;
@@ -144,6 +146,15 @@ impl App {
     }
 }
 
+/// The ways to the apps' backends.
+#[derive(Debug)]
+pub struct Backends {
+    /// What they are told.
+    pub teller: Arc<Teller>,
+    /// What clients ask of them.
+    pub calls: Calls,
+}
+
 /// What users and backends may do. Shared by every shard and door.
 #[derive(Debug)]
 pub struct Actions {
@@ -158,6 +169,7 @@ pub struct Actions {
     unknown: AppPolicy,
     /// Entries into rooms so far.
     entries: AtomicU64,
+    calls: Calls,
 }
 
 /// Client message ids of messages to users that an app remembers.
@@ -173,7 +185,7 @@ impl Actions {
         dispatch: Dispatch,
         keys: Arc<KeyRing>,
         directory: Arc<Directory>,
-        teller: Arc<Teller>,
+        backends: Backends,
         policies: HashMap<AppId, AppPolicy>,
     ) -> Self {
         Self {
@@ -182,9 +194,10 @@ impl Actions {
             dispatch,
             keys,
             directory,
-            teller,
+            teller: backends.teller,
             unknown: AppPolicy::default(),
             entries: AtomicU64::new(0),
+            calls: backends.calls,
             apps: policies
                 .into_iter()
                 .map(|(id, policy)| (id, App::new(policy)))

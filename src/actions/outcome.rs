@@ -50,6 +50,19 @@ pub struct Joined {
     pub publishing: bool,
 }
 
+impl Joined {
+    /// The role that holds now, as a name.
+    pub fn role_name(&self) -> &'static str {
+        match self.role {
+            _ if self.hosting => "host",
+            Role::Host => "host",
+            Role::Publisher => "publisher",
+            Role::Admin => "admin",
+            Role::Viewer | Role::Unspecified => "viewer",
+        }
+    }
+}
+
 impl Outcome {
     /// Carried out; `body` where the verb has an answer of its own.
     pub fn done(body: Option<reply::Body>) -> Self {

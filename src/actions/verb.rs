@@ -16,6 +16,7 @@ use secrecy::SecretString;
 use super::content::{
     BadRequest, Content, Said, at_most, check_message_id, check_profile, check_room_info,
 };
+use crate::callback::call::{MAX_BODY, MAX_METHOD, MAX_SERVICE};
 use crate::id::{LiveId, RoomId, UserId};
 use crate::rooms::AttributesChange;
 
@@ -144,6 +145,17 @@ pub enum Verb {
         /// How.
         deed: MicDeed,
     },
+    /// Ask the backend something.
+    Call {
+        /// Names the route; at most [`MAX_SERVICE`] bytes.
+        service: String,
+        /// At most [`MAX_METHOD`] bytes.
+        method: String,
+        /// At most [`MAX_BODY`] bytes.
+        body: Bytes,
+        /// How long the caller waits; None: as long as the route allows.
+        deadline: Option<Duration>,
+    },
     /// Put a new signature in place of the one that runs out.
     RenewSig {
         /// Not yet verified.
@@ -248,13 +260,12 @@ impl Verb {
             Body::GrantPublisher(it) => mic(&it.room_id, user(&it.user_id).map(MicDeed::Grant)),
             Body::StartPublishing(it) => mic(&it.room_id, Ok(MicDeed::Start)),
             Body::StopPublishing(it) => mic(&it.room_id, Ok(MicDeed::Stop)),
+            Body::Call(it) => call(it),
             Body::RenewSig(renew) => Ok(Self::RenewSig {
                 sig: renew.user_sig.into(),
             }),
             Body::Login(_) => Err(refused(Code::ALREADY_LOGGED_IN)),
-            Body::Ping(_) | Body::Logout(_) | Body::Resume(_) | Body::Call(_) => {
-                Err(refused(Code::UNSUPPORTED))
-            }
+            Body::Ping(_) | Body::Logout(_) | Body::Resume(_) => Err(refused(Code::UNSUPPORTED)),
         }
     }
 
@@ -276,6 +287,7 @@ impl Verb {
             Self::History { .. } => "history",
             Self::SetAttributes { .. } => "set_attributes",
             Self::Mic { deed, .. } => deed.name(),
+            Self::Call { .. } => "call",
             Self::RenewSig { .. } => "renew_sig",
         }
     }
@@ -378,6 +390,23 @@ fn end_live(end: &wire::EndLiveRequest) -> Result<Verb, BadRequest> {
     })
 }
 
+fn call(call: wire::CallRequest) -> Result<Verb, BadRequest> {
+    if !(1..=MAX_SERVICE).contains(&call.service.len()) {
+        return Err(BadRequest::parameter("service is not 1 to 64 bytes"));
+    }
+    at_most(call.method.len(), MAX_METHOD, "method exceeds 128 bytes")?;
+    if call.body.len() > MAX_BODY {
+        return Err(refused(Code::TOO_LONG));
+    }
+    let deadline = Duration::from_millis(call.deadline_ms.into());
+    Ok(Verb::Call {
+        service: call.service,
+        method: call.method,
+        body: call.body,
+        deadline: Some(deadline).filter(|asked| !asked.is_zero()),
+    })
+}
+
 fn mic(id: &str, deed: Result<MicDeed, BadRequest>) -> Result<Verb, BadRequest> {
     let (room, deed) = (room(id)?, deed?);
     Ok(Verb::Mic { room, deed })
@@ -471,10 +500,6 @@ mod tests {
     #[test]
     fn what_this_version_does_not_support_never_becomes_a_verb() {
         assert_eq!(
-            code_of(Body::Call(wire::CallRequest::default())),
-            Code::UNSUPPORTED
-        );
-        assert_eq!(
             code_of(Body::Resume(wire::ResumeRequest::default())),
             Code::UNSUPPORTED
         );
@@ -502,6 +527,24 @@ mod tests {
         };
         assert!(Verb::from_wire(cancel(64)).is_ok());
         assert_eq!(code_of(cancel(65)), Code::BAD_PARAMETER);
+    }
+
+    #[test]
+    fn a_call_names_a_service_and_carries_64_kib() {
+        let call = |service: &str, body: usize, deadline_ms| {
+            Body::Call(wire::CallRequest {
+                service: service.into(),
+                method: "give".into(),
+                body: vec![0; body].into(),
+                deadline_ms,
+            })
+        };
+        let verb = Verb::from_wire(call("shop", 65_536, 0)).unwrap();
+        assert!(matches!(verb, Verb::Call { deadline: None, .. }));
+        assert!(Verb::from_wire(call("shop", 0, 1)).is_ok());
+        assert_eq!(code_of(call("", 0, 0)), Code::BAD_PARAMETER);
+        assert_eq!(code_of(call(&"s".repeat(65), 0, 0)), Code::BAD_PARAMETER);
+        assert_eq!(code_of(call("shop", 65_537, 0)), Code::TOO_LONG);
     }
 
     #[test]

@@ -27,9 +27,9 @@ use crate::engine::Row;
 use crate::id::AppId;
 
 /// Fewest characters of a secret.
-const MIN_SECRET: usize = 16;
+pub(super) const MIN_SECRET: usize = 16;
 /// Most secrets of an app.
-const MAX_SECRETS: usize = 2;
+pub(super) const MAX_SECRETS: usize = 2;
 /// Most characters of the vendor's token.
 const MAX_TOKEN: usize = 128;
 /// Idle connections kept per backend.
@@ -208,7 +208,8 @@ impl Target {
         Ok(Self {
             signer: Signer::new(secrets()),
             token,
-            client: client(tls, config).map_err(|error| ("url", Problem::Client(error)))?,
+            client: client(tls, config.connect_timeout, config.timeout)
+                .map_err(|error| ("url", Problem::Client(error)))?,
             url,
         })
     }
@@ -233,21 +234,30 @@ impl Target {
     }
 }
 
-fn client(tls: ClientConfig, config: &CallbackConfig) -> Result<Client, reqwest::Error> {
+/// A client that calls what it is told to and nothing else.
+pub(super) fn client(
+    tls: ClientConfig,
+    connect_timeout: Duration,
+    timeout: Duration,
+) -> Result<Client, reqwest::Error> {
     Client::builder()
         .tls_backend_preconfigured(tls)
         .redirect(Policy::none())
         .no_proxy()
         .referer(false)
         .retry(reqwest::retry::never())
-        .connect_timeout(config.connect_timeout)
-        .timeout(config.timeout)
+        .connect_timeout(connect_timeout)
+        .timeout(timeout)
         .pool_max_idle_per_host(IDLE_CONNECTIONS)
         .user_agent(concat!("livegate/", env!("CARGO_PKG_VERSION")))
         .build()
 }
 
-fn tls(url: &Url, ca_file: Option<&Path>) -> Result<ClientConfig, (&'static str, Problem)> {
+/// TLS towards `url`, with the authorities of a file or of the system.
+pub(super) fn tls(
+    url: &Url,
+    ca_file: Option<&Path>,
+) -> Result<ClientConfig, (&'static str, Problem)> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -1,4 +1,5 @@
-//! Tells business backends what happened, at least once and in order per room.
+//! Tells business backends what happened, at least once and in order per room;
+//! and sends up what apps ask of them ([`call`]).
 //!
 //! What is told is recorded with its fact (`engine`); here it is turned into
 //! bytes ([`payload`]), signed and posted ([`Delivery`]), and tried again until
@@ -13,8 +14,9 @@
 //!   app has no callback;
 //! - bodies, secrets and the query of a URL are never logged.
 //!
-//! It does not decide what happened, and nobody waits for it.
+//! It does not decide what happened, and nobody waits for what is told.
 
+pub mod call;
 mod config;
 mod delivery;
 mod dispatcher;

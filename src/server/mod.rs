@@ -29,6 +29,7 @@ pub use settings::Settings;
 
 use crate::auth::{AuthConfig, HmacKey, KeyRing};
 use crate::backend::{ApiKeys, Backend, BackendConfig, Doors, InternalPort, V4, V4Parts, routes};
+use crate::callback::call::Routes;
 use crate::callback::{Delivery, Dispatcher};
 use crate::clock::Clock;
 use crate::config::StopConfig;
@@ -85,6 +86,7 @@ impl Server {
                 keys,
                 callback: settings.callback.clone(),
                 policies: settings.policies,
+                routes: Routes::open(&settings.routes, &base)?,
             },
             clock.clone(),
         )?;

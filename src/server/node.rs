@@ -6,8 +6,9 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::actions::{Actions, AppPolicy};
+use crate::actions::{Actions, AppPolicy, Backends};
 use crate::auth::KeyRing;
+use crate::callback::call::{Calls, Routes};
 use crate::callback::{CallbackConfig, Teller};
 use crate::clock::Clock;
 use crate::directory::{Directory, DirectoryConfig};
@@ -41,6 +42,9 @@ pub struct NodeSettings {
     pub callback: CallbackConfig,
     /// Policies of the apps.
     pub policies: HashMap<AppId, AppPolicy>,
+    /// Where the calls of the apps go. They run on the tokio runtime in which
+    /// the node is opened.
+    pub routes: Routes,
 }
 
 /// Why a node does not come up.
@@ -145,7 +149,10 @@ impl Node {
             dispatch.clone(),
             Arc::clone(&keys),
             Arc::clone(&directory),
-            teller,
+            Backends {
+                teller,
+                calls: Calls::new(settings.routes, dispatch.clone(), clock.clone()),
+            },
             settings.policies,
         );
         Self {

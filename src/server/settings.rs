@@ -7,6 +7,7 @@ use crate::actions::AppPolicy;
 use crate::auth::AuthConfig;
 use crate::backend::BackendConfig;
 use crate::callback::CallbackConfig;
+use crate::callback::call::AppRoutes;
 use crate::config::{Loaded, StopConfig};
 use crate::directory::DirectoryConfig;
 use crate::engine::EngineConfig;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub callback: CallbackConfig,
     /// Apps and their keys.
     pub auth: AuthConfig,
+    /// Where calls of the apps go.
+    pub routes: Vec<AppRoutes>,
     /// Policies of the apps.
     pub policies: HashMap<AppId, AppPolicy>,
     /// How a stop goes.
@@ -57,6 +60,7 @@ impl From<Loaded> for Settings {
         Self {
             auth: config.auth(),
             callback: config.callback(),
+            routes: config.routes(),
             policies: config.policies(),
             base,
             listen: config.listen,

@@ -18,6 +18,8 @@ pub struct SessionConfig {
     pub max_rooms: usize,
     /// Requests that one session may have waiting for their answers.
     pub max_in_flight: usize,
+    /// Calls of the backend among them.
+    pub max_calls: usize,
     /// Bytes of a frame from a viewer: a message body and its envelope fit.
     pub viewer_frame_bytes: usize,
     /// Bytes of a frame from a host, publisher or admin; at most 65,536.
@@ -41,6 +43,7 @@ impl Default for SessionConfig {
         Self {
             max_rooms: 8,
             max_in_flight: 32,
+            max_calls: 8,
             viewer_frame_bytes: 16 * 1024,
             speaker_frame_bytes: MAX_CLIENT_FRAME,
             sig_warning: Duration::from_secs(600),

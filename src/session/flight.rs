@@ -9,8 +9,18 @@ pub(super) struct InFlight(SmallVec<[Request; 2]>);
 #[derive(Debug, Clone, Copy)]
 struct Request {
     id: u64,
-    /// It asks to enter a room: counts as one until it is answered.
-    enters: bool,
+    kind: Flying,
+}
+
+/// What a request in flight counts as until it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flying {
+    /// A room.
+    Enter,
+    /// A call of the backend.
+    Call,
+    /// Nothing more.
+    Other,
 }
 
 impl InFlight {
@@ -19,9 +29,9 @@ impl InFlight {
         self.0.len()
     }
 
-    /// How many of them ask to enter a room.
-    pub(super) fn entering(&self) -> usize {
-        self.0.iter().filter(|request| request.enters).count()
+    /// How many of them are of this kind.
+    pub(super) fn count(&self, kind: Flying) -> usize {
+        self.0.iter().filter(|request| request.kind == kind).count()
     }
 
     /// Whether `id` waits.
@@ -30,9 +40,9 @@ impl InFlight {
     }
 
     /// Puts `id` in; the caller has seen that it is not there.
-    pub(super) fn insert(&mut self, id: u64, enters: bool) {
+    pub(super) fn insert(&mut self, id: u64, kind: Flying) {
         debug_assert!(!self.contains(id));
-        self.0.push(Request { id, enters });
+        self.0.push(Request { id, kind });
     }
 
     /// Takes `id` out; false when it did not wait.

@@ -30,7 +30,7 @@ pub use self::action::{Action, Actions};
 use self::action::{push_with, refuse, reply_with};
 use super::config::SessionConfig;
 use super::expiry::{Expiry, Look, Notice};
-use super::flight::InFlight;
+use super::flight::{Flying, InFlight};
 use super::heartbeat::Heartbeat;
 use super::quota::{Kind, Quota, Verdict};
 use crate::actions::outcome::{Change, Joined, Outcome};
@@ -305,23 +305,30 @@ impl Session {
             Ok(verb) => verb,
             Err(bad) => return refuse(request_id, bad.code, bad.message, None),
         };
-        let enters = match &verb {
+        let kind = match &verb {
             Verb::Enter { room, .. } => {
                 if self.room(room).is_none() && self.rooms_taken() >= self.config.max_rooms {
                     let code = Code::TOO_MANY_ROOMS;
                     return refuse(request_id, code, code.text(), None);
                 }
-                true
+                Flying::Enter
             }
-            _ => false,
+            Verb::Call { .. } => {
+                if self.in_flight.count(Flying::Call) >= self.config.max_calls {
+                    let code = Code::TOO_MANY_CALLS;
+                    return refuse(request_id, code, code.text(), Some(IN_FLIGHT_RETRY));
+                }
+                Flying::Call
+            }
+            _ => Flying::Other,
         };
-        self.in_flight.insert(request_id, enters);
+        self.in_flight.insert(request_id, kind);
         smallvec![Action::Perform { request_id, verb }]
     }
 
     /// Rooms that the session is in or has asked to enter.
     fn rooms_taken(&self) -> usize {
-        self.rooms.len() + self.in_flight.entering()
+        self.rooms.len() + self.in_flight.count(Flying::Enter)
     }
 
     fn apply(&mut self, change: Change, now: Moment) {

@@ -12,6 +12,8 @@ use std::task::Waker;
 use livegate_proto::client::CloseCode;
 use smallvec::SmallVec;
 
+use crate::actions::verb::Verb;
+use crate::callback::call::Call;
 use crate::clock::{Instant, Moment};
 use crate::event::Origin;
 use crate::id::RoomUid;
@@ -118,6 +120,35 @@ impl<C: Carrier> Connection<C> {
     /// From where its client came.
     pub(crate) fn origin(&self) -> Origin {
         Origin::Client(self.session.identity().platform, self.peer.ip())
+    }
+
+    /// What the client calls, with who it is; `None`: it calls nothing.
+    pub(crate) fn call(&self, verb: Verb) -> Option<Call> {
+        let Verb::Call {
+            service,
+            method,
+            body,
+            deadline,
+        } = verb
+        else {
+            return None;
+        };
+        let identity = self.session.identity();
+        let rooms = self.session.rooms().iter();
+        Some(Call {
+            app: identity.key.app,
+            user: identity.key.user.clone(),
+            session: identity.id,
+            roles: rooms
+                .map(|room| (room.room.clone(), room.role_name()))
+                .collect(),
+            address: self.peer.ip().to_canonical(),
+            trace_id: uuid::Uuid::new_v4().simple().to_string(),
+            service,
+            method,
+            body,
+            deadline,
+        })
     }
 
     /// Whether bytes wait for the transport, so that nothing may be written

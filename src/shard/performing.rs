@@ -36,6 +36,13 @@ impl<C: Carrier> State<C> {
         }
         let connection = self.slots.get_mut(id)?;
         let origin = connection.origin();
+        if let Verb::Call { .. } = verb {
+            let call = connection.call(verb)?;
+            return match self.parts.actions.call(call, request_id) {
+                Ok(_) => None,
+                Err(refusal) => Some(refused(refusal)),
+            };
+        }
         let identity = connection.session.identity();
         let caller = Caller {
             session: id,

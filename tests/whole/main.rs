@@ -13,6 +13,9 @@ mod certificates;
 mod demo;
 mod devices;
 mod drain;
+#[path = "../../examples/gift_backend/shop.rs"]
+mod gift_shop;
+mod gifts;
 mod govern;
 mod hook;
 mod mic;

@@ -108,6 +108,7 @@ const QUICK: Setup = Setup {
                [rooms]\ngrace = \"500ms\"\n",
     app: "",
     hook: None,
+    shop: None,
 };
 
 #[tokio::test]

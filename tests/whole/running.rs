@@ -30,7 +30,7 @@ pub(crate) const HOOK_SECRET: &str = "a-secret-for-callbacks-in-tests";
 /// Where its certificate lies, from its directory.
 pub(crate) const CERT: &str = "certs/livegate.pem";
 
-const API_KEY: &str = "an-api-key-of-tests";
+pub(crate) const API_KEY: &str = "an-api-key-of-tests";
 
 /// What a test sets besides the ground that all share.
 #[derive(Clone, Default)]
@@ -41,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) app: &'static str,
     /// Where the backend is told, if anywhere.
     pub(crate) hook: Option<SocketAddr>,
+    /// Where calls of the service "shop" go, if anywhere.
+    pub(crate) shop: Option<SocketAddr>,
 }
 
 impl Setup {
@@ -49,7 +51,14 @@ impl Setup {
             sections,
             app,
             hook,
+            shop,
         } = self;
+        let shop = shop.map_or_else(String::new, |shop| {
+            format!(
+                "[[apps.routes]]\nservice = \"shop\"\nurl = \"http://{shop}/shop\"\n\
+                 secrets = [\"{HOOK_SECRET}\"]\n"
+            )
+        });
         let hook = hook.map_or_else(String::new, |hook| {
             format!(
                 "[apps.callback]\nurl = \"http://{hook}/hook\"\nsecrets = [\"{HOOK_SECRET}\"]\n"
@@ -62,7 +71,7 @@ impl Setup {
              [engine]\nverify = false\n\
              {sections}\n\
              [[apps]]\nsdk_app_id = {APP}\nkeys = [\"{SECRET}\"]\nadmins = [\"administrator\"]\n\
-             {app}\n{hook}"
+             {app}\n{shop}{hook}"
         )
     }
 }

@@ -279,6 +279,31 @@ fn becoming_and_ceasing_to_be_the_host_changes_the_heartbeat_and_is_told() {
 }
 
 #[test]
+fn calls_in_flight_are_fewer_than_other_requests() {
+    let mut session = session();
+    let call = || {
+        Body::Call(wire::CallRequest {
+            service: "shop".into(),
+            ..wire::CallRequest::default()
+        })
+    };
+    for id in 1..=8 {
+        let performed = session.on_frame(&frame(id, Some(call())), at(0));
+        assert!(matches!(performed[..], [Action::Perform { .. }]));
+    }
+    let refused = session.on_frame(&frame(9, Some(call())), at(0));
+    assert_eq!(the_reply(&refused).code, Code::TOO_MANY_CALLS.0);
+    assert!(the_reply(&refused).retry_after_ms > 0);
+    let answered = SessionEvent::Answered(Box::new(Reply {
+        request_id: 3,
+        ..Reply::default()
+    }));
+    assert_eq!(the_reply(&session.on_event(answered, at(0))).request_id, 3);
+    let performed = session.on_frame(&frame(9, Some(call())), at(0));
+    assert!(matches!(performed[..], [Action::Perform { .. }]));
+}
+
+#[test]
 fn a_publisher_is_heard_as_often_as_a_host_while_on_the_mic() {
     let mut session = session();
     enter(&mut session, 3, false);

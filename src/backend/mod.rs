@@ -17,6 +17,7 @@
 mod auth;
 mod command;
 mod config;
+mod deadline;
 mod doors;
 mod grpc;
 mod port;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Response, StatusCode};
+use axum::http::Response;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -29,6 +29,7 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use super::config::{BackendConfig, BadBackendConfig};
+use super::deadline;
 use super::tls::{BadInternalTls, Secured};
 
 /// How long to wait after the system gave no socket.
@@ -251,14 +252,13 @@ impl Server {
         self: Arc<Self>,
         request: hyper::Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
+        let is_grpc = deadline::is_grpc(&request);
+        let within = deadline::of(&request, self.request_deadline);
         let answer = self.routes.clone().oneshot(request);
-        match tokio::time::timeout(self.request_deadline, answer).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let mut late = Response::new(Body::empty());
-                *late.status_mut() = StatusCode::GATEWAY_TIMEOUT;
-                Ok(late)
-            }
-        }
+        let Some(within) = within else {
+            return answer.await;
+        };
+        let answer = tokio::time::timeout(within, answer).await;
+        answer.unwrap_or_else(|_| Ok(deadline::late(is_grpc)))
     }
 }

@@ -260,7 +260,7 @@ async fn a_request_that_takes_too_long_is_given_up() {
         ..wire::EndLiveRequest::default()
     };
     let late = client.end_live(with_key(end, KEY)).await.unwrap_err();
-    assert_eq!(late.code(), tonic::Code::Unavailable);
+    assert_eq!(late.code(), tonic::Code::DeadlineExceeded);
 }
 
 #[tokio::test]

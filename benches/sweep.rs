@@ -95,6 +95,7 @@ impl Talk {
                     priority: Priority::Normal,
                     content: Content::Text(Text { text }),
                     bound: false,
+                    quiet: false,
                     message_id: String::new(),
                 };
                 let pushed = self

@@ -50,6 +50,7 @@ impl Actions {
             content: push.content.into(),
             priority: push.priority,
             bound: push.bound,
+            quiet: push.quiet,
             message_id: push.message_id.into(),
         };
         room.push(push, now)
@@ -62,7 +63,11 @@ impl Actions {
     pub fn push_to_user(&self, push: PushToUser, now: Moment) -> Result<Offered, Refusal> {
         self.must_know(push.to.app)?;
         let from = self.sender(push.to.app, push.from);
-        let parts = self.parts_to_report(push.to.app, &push.content);
+        let parts = if push.quiet {
+            None
+        } else {
+            self.parts_to_report(push.to.app, &push.content)
+        };
         let sender = parts.is_some().then(|| from.user_id.clone());
         let sessions = self.tell_user(&push.to, from, String::new(), push.content, now);
         if let (Some(content), Some(from)) = (&parts, &sender) {

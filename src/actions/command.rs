@@ -32,6 +32,8 @@ pub struct PushToRoom {
     pub content: Content,
     /// What binds a message of a user binds it too: the room's rate, mutes.
     pub bound: bool,
+    /// Its own backend is not told of it.
+    pub quiet: bool,
     /// Makes a repeat within five minutes the same message; empty: none.
     pub message_id: String,
 }
@@ -45,6 +47,8 @@ pub struct PushToUser {
     pub from: Option<Sender>,
     /// What.
     pub content: Content,
+    /// Its own backend is not told of it.
+    pub quiet: bool,
 }
 
 /// Most bytes of the reason of a [`Kick`].

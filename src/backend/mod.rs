@@ -5,13 +5,14 @@
 //! dialect into the commands of [`crate::actions::command`]. Doors parse and
 //! map errors; what is done, and who may, is decided in actions.
 //!
-//! Invariants: a gRPC call without a valid API key reaches no action; keys are
-//! compared in constant time and never logged; a path that does not exist is
-//! never answered 200; connections, headers, bodies and requests each have a
+//! Invariants: a gRPC call without a valid API key reaches no action, nor does a
+//! v4 call without the signature of an admin; keys are compared in constant time
+//! and never logged; a path that does not exist is never answered 200 (but below
+//! `/v4`, where the vendor's rules hold); connections, headers, bodies and requests each have a
 //! limit and a deadline, so that a careless neighbour cannot starve the health
 //! checks for longer than those.
 //!
-//! Does no TLS: the port is bound to loopback unless the configuration says
+//! Without TLS the port is bound to loopback, unless the configuration says
 //! explicitly that the network is trusted.
 
 mod auth;

@@ -238,6 +238,56 @@ async fn a_message_is_read_back_and_taken_back() {
     site.stop().await;
 }
 
+/// A backend that says 200 to everything: the bodies that it was told.
+async fn hook() -> (std::net::SocketAddr, tokio::sync::mpsc::Receiver<Value>) {
+    let (tell, told) = tokio::sync::mpsc::channel(100);
+    let hear = move |body: axum::body::Bytes| {
+        let tell = tell.clone();
+        async move {
+            let body = serde_json::from_slice(&body).unwrap();
+            tell.send(body).await.unwrap();
+            r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}"#
+        }
+    };
+    let router = axum::Router::new().route("/", axum::routing::post(hear));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio_util::task::TaskTracker::new().spawn(async { axum::serve(listener, router).await });
+    (address, told)
+}
+
+#[tokio::test]
+async fn a_message_that_forbids_its_callback_is_not_told() {
+    let (address, mut told) = hook().await;
+    let app = format!(
+        "[apps.callback]\nurl = \"http://{address}/\"\nsecrets = [\"0123456789abcdef\"]\n\
+         tell = [\"Group.CallbackAfterSendMsg\", \"C2C.CallbackAfterSendMsg\"]\n"
+    );
+    let setup = crate::running::Setup {
+        app: app.leak(),
+        ..Default::default()
+    };
+    let site = Site::start_with(&setup).await;
+    site.room("show").await;
+    let quiet = json!(["ForbidAfterSendMsgCallback"]);
+    let mut body = say(1, "quiet");
+    body["ForbidCallbackControl"] = quiet.clone();
+    site.api.ok(SEND, &body).await;
+    let mut direct = json!({"To_Account": "anna", "MsgRandom": 1, "MsgBody": text("quiet")});
+    direct["ForbidCallbackControl"] = quiet;
+    site.api.ok("openim/sendmsg", &direct).await;
+    direct["ForbidCallbackControl"] = json!([]);
+    direct["MsgBody"] = text("loud");
+    site.api.ok("openim/sendmsg", &direct).await;
+    site.api.ok(SEND, &say(2, "loud")).await;
+    for _ in 0..2 {
+        let told = tokio::time::timeout(std::time::Duration::from_secs(30), told.recv());
+        let told = told.await.expect("nothing was told").unwrap();
+        assert_eq!(told["MsgBody"], text("loud"), "{told}");
+    }
+    site.stop().await;
+}
+
 #[tokio::test]
 async fn a_message_is_refused_with_the_code_for_what_is_wrong() {
     let site = Site::start().await;

@@ -30,6 +30,7 @@ pub(super) fn push_to_room(request: wire::PushToRoomRequest) -> Result<PushToRoo
         priority: priority(request.priority)?,
         content: content.checked()?,
         bound: false,
+        quiet: false,
         message_id: request.idempotency_key,
     })
 }
@@ -45,6 +46,7 @@ pub(super) fn push_to_user(request: wire::PushToUserRequest) -> Result<PushToUse
         to: user(request.sdk_app_id, &request.user_id)?,
         from: sender(request.from)?,
         content: content.checked()?,
+        quiet: false,
     })
 }
 

@@ -40,7 +40,11 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         service: READ_SERVICE,
         name: "get_group_attr",
-        also: &[(SERVICE, "get_group_attr")],
+        also: &[
+            (SERVICE, "get_group_attr"),
+            // As one library spells it.
+            (READ_SERVICE, "get_group_att"),
+        ],
         about: "Reads a room's attributes.",
         takes: &[GROUP_ID],
         gives: &[may("GroupAttrAry", ATTRIBUTES)],

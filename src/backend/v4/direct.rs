@@ -10,7 +10,7 @@ use super::answer::{Answered, DIRECT, Problem, object};
 use super::body::{content, sender};
 use super::command::{Call, Command, Field, Kind, Run, may, need};
 use super::fields::{Fields, bad};
-use super::messages::MSG_BODY;
+use super::messages::{MSG_BODY, is_quiet};
 use crate::actions::command::{PushToUser, Sender};
 use crate::actions::content::Content;
 use crate::id::UserId;
@@ -112,9 +112,11 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 /// A message to users, read.
+#[derive(Clone)]
 struct Message {
     from: Sender,
     content: Content,
+    quiet: bool,
     /// `{MsgSeq}_{MsgRandom}_{MsgTime}`.
     key: String,
 }
@@ -128,7 +130,7 @@ fn sendmsg(call: &Call<'_>) -> Answered {
     let message = read(call)?;
     let mut told = keys(&message, call);
     told.insert("MsgTime".to_owned(), call.now.unix.seconds().into());
-    tell(call, to, message.from, message.content)?;
+    tell(call, to, message)?;
     Ok(told)
 }
 
@@ -140,7 +142,7 @@ fn batchsendmsg(call: &Call<'_>) -> Answered {
     let targets = targets.map_err(no_such_target)?;
     let message = read(call)?;
     for to in targets {
-        tell(call, to, message.from.clone(), message.content.clone())?;
+        tell(call, to, message.clone())?;
     }
     Ok(keys(&message, call))
 }
@@ -155,12 +157,12 @@ fn no_such_target(problem: Problem) -> Problem {
 
 /// Any account may be spoken to: what the directory does not know may log in.
 /// Nothing waits for who is not online.
-fn tell(call: &Call<'_>, to: UserId, from: Sender, content: Content) -> Result<(), Problem> {
-    let to = call.user(to);
+fn tell(call: &Call<'_>, to: UserId, message: Message) -> Result<(), Problem> {
     let push = PushToUser {
-        to,
-        from: Some(from),
-        content,
+        to: call.user(to),
+        from: Some(message.from),
+        content: message.content,
+        quiet: message.quiet,
     };
     call.actions().push_to_user(push, call.now)?;
     Ok(())
@@ -194,6 +196,7 @@ fn read(call: &Call<'_>) -> Result<Message, Problem> {
     Ok(Message {
         from,
         content,
+        quiet: is_quiet(fields)?,
         key: format!("{seq}_{random}_{}", now.seconds()),
     })
 }

@@ -26,7 +26,8 @@ const MAX_MESSAGES: u64 = 20;
 const BROADCASTS: usize = usize::MAX;
 
 /// What may stand in ForbidCallbackControl.
-const SILENCES: &[&str] = &["ForbidBeforeSendMsgCallback", "ForbidAfterSendMsgCallback"];
+const SILENCES: &[&str] = &["ForbidBeforeSendMsgCallback", AFTER];
+const AFTER: &str = "ForbidAfterSendMsgCallback";
 
 pub(super) const MSG_BODY: Kind = Kind::List(&[
     need("MsgType", Kind::Text),
@@ -159,6 +160,7 @@ fn send_group_msg(call: &Call<'_>) -> Answered {
     let random = fields.need_small(&["Random"])?;
     let priority = priority(fields.text("MsgPriority")?)?;
     check_controls(fields)?;
+    let quiet = is_quiet(fields)?;
     let content = content(fields)?;
     let push = PushToRoom {
         room,
@@ -167,6 +169,7 @@ fn send_group_msg(call: &Call<'_>) -> Answered {
         message_id: format!("{random}:{}", digest(&content)),
         content,
         bound: true,
+        quiet,
     };
     let pushed = call.actions().push_to_room(push, call.now)?;
     let mut told = object! {"MsgTime": pushed.time.seconds(), "MsgSeq": pushed.seq};
@@ -190,14 +193,20 @@ fn priority(name: Option<&str>) -> Result<Priority, Problem> {
 /// same: nothing is kept of any message, and nobody is told offline.
 fn check_controls(fields: &Fields<'_>) -> Result<(), Problem> {
     fields.integer(&["OnlineOnlyFlag", "MsgOnlineOnlyFlag"])?;
-    let silences = fields.texts("ForbidCallbackControl", 8)?;
-    if silences.iter().any(|name| !SILENCES.contains(name)) {
-        return Err(bad("ForbidCallbackControl", "names no callback"));
-    }
     if fields.pick(&["To_Account"]).is_some() {
         return Err(bad("To_Account", "cannot be given for a live room"));
     }
     Ok(())
+}
+
+/// Whether ForbidCallbackControl asks that nobody is told of the message. Of
+/// what a backend says itself it is not asked before.
+pub(super) fn is_quiet(fields: &Fields<'_>) -> Result<bool, Problem> {
+    let silences = fields.texts("ForbidCallbackControl", 8)?;
+    if silences.iter().any(|name| !SILENCES.contains(name)) {
+        return Err(bad("ForbidCallbackControl", "names no callback"));
+    }
+    Ok(silences.contains(&AFTER))
 }
 
 fn send_group_system_notification(call: &Call<'_>) -> Answered {

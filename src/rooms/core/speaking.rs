@@ -84,6 +84,8 @@ pub struct BackendPush {
     pub priority: Priority,
     /// What binds a message of a user binds it too: the room's rate, mutes.
     pub bound: bool,
+    /// Its own backend is not told of it.
+    pub quiet: bool,
     /// Makes a repeat within five minutes the same message; empty: none.
     pub message_id: Arc<str>,
 }
@@ -143,7 +145,7 @@ impl Core {
             content: Some(publish.content),
         };
         let urgency = Some(urgency(class, publish.priority));
-        let origin = self.origin_of(publish.session);
+        let origin = Some(self.origin_of(publish.session));
         let seq = match self.say(message, class, (urgency, origin), now, out) {
             Ok(seq) => seq,
             Err(Unsaid::Rate) => return Ok(self.discarded(class, ROOM_RATE, now)),
@@ -161,12 +163,12 @@ impl Core {
 
     /// Gives a message its place in the room's order; 0 for a gift that is
     /// gathered into its combo. `urgency`: how it is bound by the room's rate;
-    /// `None`: it is not.
+    /// `None`: it is not. Without `origin` the backend is not told of it.
     fn say(
         &mut self,
         mut message: wire::RoomMessage,
         class: Class,
-        (urgency, origin): (Option<Urgency>, Origin),
+        (urgency, origin): (Option<Urgency>, Option<Origin>),
         now: Moment,
         out: &mut Out,
     ) -> Result<u64, Unsaid> {
@@ -183,7 +185,9 @@ impl Core {
         self.combos.mark(&mut message);
         let body = push::Body::RoomMessage(message.clone());
         let seq = self.stamp(class, body, now, out).map_err(|_| Unsaid::Log)?;
-        self.report_said(&message, origin, seq, now, out);
+        if let Some(origin) = origin {
+            self.report_said(&message, origin, seq, now, out);
+        }
         self.combos.open(&message, now.instant);
         self.metrics.rooms().taken(class);
         self.count(gifts);
@@ -224,7 +228,8 @@ impl Core {
             content: Some(push.content),
         };
         let time = now.unix;
-        let seq = match self.say(message, class, (bound, Origin::Api), now, out) {
+        let origin = (!push.quiet).then_some(Origin::Api);
+        let seq = match self.say(message, class, (bound, origin), now, out) {
             Ok(seq) => seq,
             Err(Unsaid::Rate) => return Ok(self.pushed(Place { seq: 0, time }, ROOM_RATE)),
             Err(Unsaid::Log) => return Err(Code::OVERLOADED.into()),

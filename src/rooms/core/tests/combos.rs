@@ -95,6 +95,7 @@ fn a_backends_gifts_are_gathered_too_under_the_name_it_speaks_for() {
             }),
             priority: Priority::High,
             bound: false,
+            quiet: false,
             message_id: "".into(),
         };
         let now = room.moment();

@@ -32,6 +32,7 @@ impl Room {
             content: Content::Text(wire::Text { text: text.into() }),
             priority: Priority::Normal,
             bound,
+            quiet: false,
             message_id: id.into(),
         };
         self.core.push(push, self.moment(), &mut self.out)

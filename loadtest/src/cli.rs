@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::chaos::ChaosArgs;
 use crate::compare::{CompareArgs, CurveArgs, LimitArgs, UnderArgs};
+use crate::doors::DoorsArgs;
 use crate::identity::{DEV_APP, DEV_KEY};
 
 /// The limits held.
@@ -43,6 +44,8 @@ enum Command {
     Compare(CompareArgs),
     /// Draws what livegate's window does as the rate grows.
     Curve(CurveArgs),
+    /// Measures what the backend's doors take on one core.
+    Doors(DoorsArgs),
     /// A process of subscribers; `compare` starts it.
     #[command(hide = true)]
     Worker,
@@ -134,6 +137,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Chaos(args) => crate::chaos::main(&args),
         Command::Compare(args) => crate::compare::main(&args),
         Command::Curve(args) => crate::compare::curve(&args),
+        Command::Doors(args) => crate::doors::main(&args).map_err(Failure::Broken),
         Command::Worker => crate::compare::worker().map_err(Failure::Broken),
         Command::LimitServer(args) => crate::compare::limit_server(&args).map_err(Failure::Broken),
         Command::Under(args) => crate::compare::under(&args).map_err(Failure::Broken),

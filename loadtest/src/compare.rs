@@ -172,3 +172,11 @@ fn line(figures: &Figures, blocks: u32) -> String {
         figures.faults()
     )
 }
+
+/// CPU time that all threads of a process have had, microseconds.
+///
+/// # Errors
+/// When it is gone.
+pub(crate) fn ran_us(pid: u32) -> Result<u64> {
+    Ok(watch::look(pid)?.ran_us)
+}

@@ -19,6 +19,7 @@ mod client;
 mod clock;
 mod compare;
 mod dice;
+mod doors;
 #[cfg(test)]
 mod faulty;
 mod finish;

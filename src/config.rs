@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::actions::{AppPolicy, RoomsPerUser};
 use crate::auth::{self, AuthConfig, SecretText};
 use crate::backend::BackendConfig;
+use crate::callback::ask::{Ask, OnTimeout};
 use crate::callback::call::{AppRoutes, RouteConfig};
 use crate::callback::tell::Tell;
 use crate::callback::{AppCallback, CallbackConfig};
@@ -175,6 +176,15 @@ pub struct Callback {
     /// form; absent: it is not signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<SecretText>,
+    /// Networks, as `10.0.0.0/8`, that the URL's name may resolve into beside
+    /// public addresses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<String>,
+    /// What the backend is asked before it happens, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ask: Vec<Ask>,
+    /// What happens when it does not answer a question: allow or refuse.
+    pub on_timeout: OnTimeout,
     /// What the backend is told of, by name; absent: livegate's own events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tell: Option<Vec<Tell>>,
@@ -244,6 +254,9 @@ impl App {
             secrets: callback.secrets.clone(),
             ca_file: callback.ca_file.clone(),
             token: callback.token.clone(),
+            networks: callback.networks.clone(),
+            ask: callback.ask.clone(),
+            on_timeout: callback.on_timeout,
             tell: callback.tell.clone(),
         })
     }

@@ -5,6 +5,8 @@
 //! flight, and direct frames, which the session's ring bounds when the shard
 //! takes them in (at each turn it takes everything).
 
+use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -62,6 +64,8 @@ pub enum SessionEvent {
     Direct(Encoded, Class),
     /// The answer to a request that had to wait (a commit, later the backend).
     Answered(Box<Reply>),
+    /// The backend was asked about a request and has answered, or has not.
+    Asked(Asked),
     /// The session is no longer a member of the room: kicked, or the room was
     /// destroyed. The frame tells the client.
     Removed(RoomUid, Encoded),
@@ -88,6 +92,17 @@ pub enum SessionEvent {
     },
     /// The session ends with this code: displaced, kicked, shutting down.
     Close(CloseCode, u32),
+}
+
+/// A request with what its question to the backend came to: made and read by
+/// the actions alone, which lie above.
+pub struct Asked(pub Box<dyn Any + Send>);
+
+impl fmt::Debug for Asked {
+    /// Writes no content: bodies are never logged.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Asked")
+    }
 }
 
 /// What a shard takes from its inbox.

@@ -163,6 +163,7 @@ fn settings(dir: &std::path::Path) -> NodeSettings {
         },
         keys: KeyRing::open(&auth, dir).expect("the development app's keys"),
         callback: livegate::callback::CallbackConfig::default(),
+        base: dir.to_owned(),
         policies: std::collections::HashMap::default(),
         routes: livegate::callback::call::Routes::default(),
     }

@@ -32,10 +32,7 @@ enum Right {
 
 impl Actions {
     /// Carries a client's verb out.
-    ///
-    /// # Errors
-    /// Why not; nothing was changed then.
-    pub fn perform(
+    pub(super) fn carry_out(
         &self,
         caller: &Caller<'_>,
         request_id: u64,
@@ -350,6 +347,11 @@ fn must_have(caller: &Caller<'_>, right: Right, room: &RoomId, now: Unix) -> Res
     }
     let message = "the signature does not allow this in this room";
     Err(Refusal::with(Code::NO_PERMISSION, message))
+}
+
+/// The answer to a message that is taken and goes nowhere.
+pub(super) fn taken(now: Unix) -> Done {
+    Done::Reply(Some(reply::Body::Send(sent(now))))
 }
 
 /// What a Send that has no place in a room's order is answered.

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::{KeyRing, Privileges};
 use crate::callback::Teller;
+use crate::callback::ask::Asks;
 use crate::callback::call::Calls;
 use crate::clock::Unix;
 use crate::directory::Directory;
@@ -31,6 +32,7 @@ use crate::online::{DeviceConfig, Online};
 use crate::rooms::dedupe::Dedupe;
 use crate::rooms::{Entered, Refusal, Room, Rooms};
 
+mod asking;
 pub mod backend;
 mod calling;
 mod client;
@@ -42,6 +44,8 @@ pub mod outcome;
 pub mod pushers;
 mod reporting;
 pub mod verb;
+
+use asking::Asking;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy)]
@@ -151,6 +155,8 @@ impl App {
 pub struct Backends {
     /// What they are told.
     pub teller: Arc<Teller>,
+    /// What they are asked before it happens.
+    pub asks: Arc<Asks>,
     /// What clients ask of them.
     pub calls: Calls,
 }
@@ -164,6 +170,8 @@ pub struct Actions {
     keys: Arc<KeyRing>,
     directory: Arc<Directory>,
     teller: Arc<Teller>,
+    /// `None`: no app is asked anything.
+    asking: Option<Asking>,
     apps: HashMap<AppId, App, foldhash::fast::RandomState>,
     /// For apps without a policy of their own.
     unknown: AppPolicy,
@@ -195,6 +203,7 @@ impl Actions {
             keys,
             directory,
             teller: backends.teller,
+            asking: Asking::new(backends.asks),
             unknown: AppPolicy::default(),
             entries: AtomicU64::new(0),
             calls: backends.calls,

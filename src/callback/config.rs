@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::ask::{Ask, OnTimeout};
+use super::breaker::Limits;
 use super::tell::{Tell, Tells};
 use crate::auth::SecretText;
 use crate::clock::span;
@@ -22,6 +24,20 @@ pub struct CallbackConfig {
     /// Bytes of an answer that are read so that its connection can be used
     /// again; with a longer one the connection is closed.
     pub answer_bytes: usize,
+    /// Longest time of one question to a backend.
+    #[serde(with = "span")]
+    pub ask_timeout: Duration,
+    /// Questions of one app under way at once; those beyond it are decided as
+    /// if they had timed out.
+    pub ask_parallel: usize,
+    /// Bytes of an answer to a question; a longer one is none.
+    pub ask_answer_bytes: usize,
+    /// Failed attempts in a row after which a backend is left alone for a
+    /// while.
+    pub breaker_failures: u32,
+    /// How long.
+    #[serde(with = "span")]
+    pub breaker_rest: Duration,
     /// Events under way at once.
     pub parallel: usize,
     /// Events of one app under way at once, so that a backend that hangs
@@ -58,6 +74,11 @@ impl Default for CallbackConfig {
             timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
             answer_bytes: 16 << 10,
+            ask_timeout: Duration::from_secs(2),
+            ask_parallel: 256,
+            ask_answer_bytes: 64 << 10,
+            breaker_failures: 20,
+            breaker_rest: Duration::from_secs(5),
             parallel: 64,
             parallel_per_app: 32,
             batch: 16,
@@ -68,6 +89,16 @@ impl Default for CallbackConfig {
             give_up_after: Duration::from_secs(72 * 3_600),
             stop_within: Duration::from_secs(3),
             apps: Vec::new(),
+        }
+    }
+}
+
+impl CallbackConfig {
+    /// When a backend is left alone.
+    pub(super) fn breaker(&self) -> Limits {
+        Limits {
+            failures: self.breaker_failures,
+            rest: self.breaker_rest,
         }
     }
 }
@@ -93,6 +124,13 @@ pub struct AppCallback {
     /// the vendor's form carries `Sign` and `RequestTime`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<SecretText>,
+    /// Networks, as `10.0.0.0/8`, that the URL's name may resolve into beside
+    /// public addresses.
+    pub networks: Vec<String>,
+    /// What the backend is asked before it happens.
+    pub ask: Vec<Ask>,
+    /// What happens when it does not answer a question.
+    pub on_timeout: OnTimeout,
     /// What the backend is told of; absent: livegate's own events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tell: Option<Vec<Tell>>,

@@ -15,10 +15,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::breaker::Breaker;
 use super::config::CallbackConfig;
-use super::retry::{Dice, Failure, Verdict, verdict};
+use super::retry::{Dice, Failure, Verdict, part, verdict};
 use crate::clock::{Clock, Instant, Unix};
 use crate::engine::{OrderKey, Outbox, Row, Settlement};
 use crate::id::AppId;
@@ -79,6 +81,7 @@ struct Work<D> {
     config: CallbackConfig,
     clock: Clock,
     metrics: Arc<Metrics>,
+    breakers: Mutex<HashMap<AppId, Breaker>>,
 }
 
 /// Something that runs beside the others.
@@ -117,6 +120,7 @@ impl<D: Deliver> Dispatcher<D> {
                 config,
                 clock,
                 metrics,
+                breakers: Mutex::default(),
             }),
         }
     }
@@ -213,6 +217,11 @@ impl<D: Deliver> Work<D> {
             return Turn::Rest(progress, at);
         };
         for row in &rows {
+            if let Err(at) = self.admit(key.app) {
+                // Not all at once, and not always in the same order.
+                let spread = part(self.config.breaker_rest / 4, roll);
+                return Turn::Rest(progress, at + spread);
+            }
             progress.attempts += 1;
             let attempt = self.attempt(key.app, row).await;
             let settlement = match self.judge(&attempt, row, progress.attempts, roll) {
@@ -243,7 +252,43 @@ impl<D: Deliver> Work<D> {
             Attempt::Unwanted => return attempt,
         };
         self.metrics.outbox().attempted(result, spent);
+        self.note(app, &attempt);
         attempt
+    }
+
+    /// Whether the app's backend may be called; `Err`: not before this time.
+    fn admit(&self, app: AppId) -> Result<(), Instant> {
+        let now = self.clock.now().instant;
+        let mut breakers = self.breakers.lock();
+        match breakers.get_mut(&app) {
+            Some(breaker) => breaker.admit(&self.config.breaker(), now),
+            None => Ok(()),
+        }
+    }
+
+    /// What an attempt says of the backend as a whole. One that takes or
+    /// refuses an event for what it is is well; one that fails at an event may
+    /// be well otherwise, so a poison event opens nothing.
+    fn note(&self, app: AppId, attempt: &Attempt) {
+        let is_well = match attempt {
+            Attempt::Delivered | Attempt::Unwanted => true,
+            Attempt::Refused { status, .. } => match status {
+                429 | 502..=504 => false,
+                500.. => return,
+                _ => true,
+            },
+            Attempt::Unreachable { .. } => false,
+        };
+        let mut breakers = self.breakers.lock();
+        if is_well {
+            breakers.remove(&app);
+            return;
+        }
+        let now = self.clock.now().instant;
+        let breaker = breakers.entry(app).or_default();
+        if breaker.failed(&self.config.breaker(), now) {
+            tracing::warn!(%app, "a backend fails: it is left alone for a while");
+        }
     }
 
     /// How the row is settled, or when it is tried again.

@@ -16,13 +16,19 @@
 //!
 //! It does not decide what happened, and nobody waits for what is told.
 
+pub mod ask;
+mod body;
+mod breaker;
 pub mod call;
 mod config;
 mod delivery;
 mod dispatcher;
+mod networks;
 pub mod payload;
+pub mod question;
 mod retry;
 mod sign;
+mod target;
 pub mod tell;
 mod teller;
 

@@ -56,7 +56,7 @@ pub(super) fn verdict(failure: Failure, config: &CallbackConfig, now: Moment) ->
 }
 
 /// So much of `span` as `roll` is of all numbers.
-fn part(span: Duration, roll: u64) -> Duration {
+pub(super) fn part(span: Duration, roll: u64) -> Duration {
     let micros = (span.as_micros() * u128::from(roll)) >> 64;
     Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }

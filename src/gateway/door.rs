@@ -30,7 +30,11 @@ use super::config::GatewayConfig;
 use super::http::{self, Lobby};
 use super::tls::ALPN;
 use crate::auth::KeyRing;
+use crate::callback::ask::{Ask, Asks, Verdict};
+use crate::callback::question;
+use crate::callback::tell::Event;
 use crate::clock::{Clock, Instant, Unix};
+use crate::event::Origin;
 use crate::id::{AppId, UserKey};
 use crate::session::{Prelogin, PreloginStep};
 use crate::shard::adopted::{Adopted, LoggedIn, Transport};
@@ -58,6 +62,8 @@ pub struct Door<D> {
     pub revoked: Revoked,
     /// The RoomService door, for those who speak HTTP; none: they are refused.
     pub lobby: Option<Arc<Lobby>>,
+    /// Asks backends before a login.
+    pub asks: Arc<Asks>,
     /// Limits of strangers.
     pub admission: Admission,
     /// Where logged-in connections go.
@@ -203,15 +209,15 @@ impl<D: Send + 'static> Door<D> {
     async fn greet<C: Carrier<Detached = D>>(&self, mut io: FrameIo<C>, stranger: Stranger) {
         let until = self.clock.now().instant + self.config.login_deadline;
         let until = self.clock.deadline(until);
+        let (transport, peer) = (stranger.transport, stranger.peer);
         let login = tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(self.later(CloseCode::ShuttingDown)),
-            login = timeout_at(until, self.login(&mut io)) => match login {
+            login = timeout_at(until, self.login(&mut io, peer)) => match login {
                 Ok(login) => login,
                 Err(_) => Err(Turned::away(CloseCode::LoginTimeout)),
             },
         };
-        let (transport, peer) = (stranger.transport, stranger.peer);
         let turned = match login {
             Ok((login, request_id)) => match self.admit(stranger, login, request_id) {
                 Ok(entry) => return self.hand_over(io, entry),
@@ -222,7 +228,11 @@ impl<D: Send + 'static> Door<D> {
         self.turn_away(&mut io, turned, transport, peer).await;
     }
 
-    async fn login<C: Carrier>(&self, io: &mut FrameIo<C>) -> Result<(LoggedIn, u64), Turned> {
+    async fn login<C: Carrier>(
+        &self,
+        io: &mut FrameIo<C>,
+        peer: SocketAddr,
+    ) -> Result<(LoggedIn, u64), Turned> {
         let mut prelogin = Prelogin::default();
         loop {
             let body = poll_fn(|cx| frame_step(io, cx)).await?;
@@ -230,7 +240,11 @@ impl<D: Send + 'static> Door<D> {
                 PreloginStep::Quiet => {}
                 PreloginStep::Pong(pong) => say(io, pong.prefixed()).await?,
                 PreloginStep::Login(login, request_id) => {
-                    return Ok((self.verify(*login, request_id)?, request_id));
+                    let login = self.verify(*login, request_id)?;
+                    if self.asks.wants(login.key.app, Ask::Login) {
+                        Box::pin(self.ask(&login, peer, request_id)).await?;
+                    }
+                    return Ok((login, request_id));
                 }
                 PreloginStep::Refuse { reply, close } => {
                     if let Some(reply) = &reply {
@@ -242,6 +256,23 @@ impl<D: Send + 'static> Door<D> {
                         retry_after_ms: 0,
                     });
                 }
+            }
+        }
+    }
+
+    /// Asks the backend whether the user may log in.
+    async fn ask(&self, login: &LoggedIn, peer: SocketAddr, request_id: u64) -> Result<(), Turned> {
+        let event = Event {
+            app: login.key.app,
+            id: self.asks.event_id(),
+            time: self.clock.now().unix,
+            origin: Origin::Client(login.platform, peer.ip()),
+        };
+        let question = question::before_login(event, &login.key.user);
+        match self.asks.ask(login.key.app, question).await {
+            Verdict::Allowed(_) | Verdict::Swallowed => Ok(()),
+            Verdict::Refused { code, message } => {
+                Err(self.refuse(request_id, code, message, CloseCode::LoginRefused))
             }
         }
     }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::KeyRing;
+use crate::callback::ask::Asks;
 use crate::clock::Clock;
 use crate::shard::carrier::NetDetached;
 use crate::shard::quic::{Closer, Reaper};
@@ -76,6 +77,8 @@ pub struct Parts {
     pub revoked: Revoked,
     /// The RoomService door, if it is to be there.
     pub lobby: Option<Arc<Lobby>>,
+    /// Asks backends before a login.
+    pub asks: Arc<Asks>,
     /// Where logged-in connections go.
     pub place: Place<NetDetached>,
     /// Counters.
@@ -168,6 +171,7 @@ impl Gateway {
                 keys: parts.keys,
                 revoked: parts.revoked,
                 lobby: parts.lobby,
+                asks: parts.asks,
                 admission: Admission::new(settings.gateway, settings.cores),
                 place: parts.place,
                 metrics: parts.metrics,

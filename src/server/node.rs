@@ -1,6 +1,7 @@
 //! Everything behind the sockets: store, rooms, users, actions.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -8,8 +9,9 @@ use tokio::sync::mpsc;
 
 use crate::actions::{Actions, AppPolicy, Backends};
 use crate::auth::KeyRing;
+use crate::callback::ask::Asks;
 use crate::callback::call::{Calls, Routes};
-use crate::callback::{CallbackConfig, Teller};
+use crate::callback::{CallbackConfig, CallbackError, Teller};
 use crate::clock::Clock;
 use crate::directory::{Directory, DirectoryConfig};
 use crate::dispatch::Dispatch;
@@ -38,7 +40,9 @@ pub struct NodeSettings {
     pub shard: ShardConfig,
     /// Keys of the apps.
     pub keys: KeyRing,
-    /// What backends are told of.
+    /// Where relative paths of callbacks start.
+    pub base: PathBuf,
+    /// What backends are told and asked.
     pub callback: CallbackConfig,
     /// Policies of the apps.
     pub policies: HashMap<AppId, AppPolicy>,
@@ -53,6 +57,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Engine(#[from] OpenError),
+    /// What is configured for callbacks cannot work.
+    #[error("callback: {0}")]
+    Callback(#[from] CallbackError),
     /// The store holds a record that cannot be read.
     #[error("the store holds a record that livegate did not write: {0}")]
     Record(#[from] BadRecord),
@@ -81,6 +88,8 @@ pub struct Node {
     pub session: Arc<SessionConfig>,
     /// Limits of shards.
     pub shard: Arc<ShardConfig>,
+    /// Asks backends.
+    pub asks: Arc<Asks>,
 }
 
 impl Node {
@@ -96,7 +105,7 @@ impl Node {
         let metrics = Metrics::new(settings.shard.thread_count());
         let opened = Engine::open(&settings.engine, clock.clone(), Arc::clone(&metrics))?;
         let (engine, mut recovered, outcomes) = opened;
-        let node = Self::assemble(settings, clock, metrics, engine);
+        let node = Self::assemble(settings, clock, metrics, engine)?;
         node.directory.recover(&mut recovered);
         node.rooms.recover(&mut recovered, node.clock.now())?;
         Ok((node, outcomes))
@@ -113,7 +122,7 @@ impl Node {
         let metrics = Metrics::new(settings.shard.thread_count());
         let opened = Engine::open_stepped(&settings.engine, clock.clone(), Arc::clone(&metrics))?;
         let (engine, mut recovered, outcomes, stepper) = opened;
-        let node = Self::assemble(settings, clock, metrics, engine);
+        let node = Self::assemble(settings, clock, metrics, engine)?;
         node.directory.recover(&mut recovered);
         node.rooms.recover(&mut recovered, node.clock.now())?;
         Ok((node, outcomes, stepper))
@@ -124,7 +133,7 @@ impl Node {
         clock: Clock,
         metrics: Arc<Metrics>,
         engine: Engine,
-    ) -> Self {
+    ) -> Result<Self, CallbackError> {
         let dispatch = Dispatch::new(settings.shard.thread_count());
         let (engine, keys) = (Arc::new(engine), Arc::new(settings.keys));
         let teller = Teller::new(
@@ -143,6 +152,8 @@ impl Node {
         );
         let directory = Directory::new(settings.directory, Arc::clone(&engine));
         let directory = Arc::new(directory);
+        let asks = Asks::open(&settings.callback, &settings.base, &clock, &metrics)?;
+        let asks = Arc::new(asks);
         let actions = Actions::new(
             Arc::clone(&rooms),
             Online::default(),
@@ -151,11 +162,12 @@ impl Node {
             Arc::clone(&directory),
             Backends {
                 teller,
+                asks: Arc::clone(&asks),
                 calls: Calls::new(settings.routes, dispatch.clone(), clock.clone()),
             },
             settings.policies,
         );
-        Self {
+        Ok(Self {
             clock,
             metrics,
             dispatch,
@@ -166,7 +178,8 @@ impl Node {
             keys,
             session: Arc::new(settings.session),
             shard: Arc::new(settings.shard),
-        }
+            asks,
+        })
     }
 
     /// What the doors for backends are made from.

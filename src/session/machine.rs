@@ -165,7 +165,8 @@ impl Session {
                 publishing,
             } => self.on_role(room, role, publishing, now),
             // The connection's owner knows the rooms with their order.
-            SessionEvent::Elsewhere { .. } => Actions::new(),
+            // The shard's own: it comes back as the outcome of a verb.
+            SessionEvent::Asked(_) | SessionEvent::Elsewhere { .. } => Actions::new(),
             SessionEvent::Close(code, retry_after_ms) => {
                 self.close(code, Duration::from_millis(retry_after_ms.into()))
             }

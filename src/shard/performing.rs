@@ -10,11 +10,11 @@ use crate::actions::outcome::{Change, Joined as Membership, Outcome};
 use crate::actions::verb::Verb;
 use crate::actions::{Caller, Done, Entry};
 use crate::clock::Moment;
-use crate::dispatch::SessionEvent;
+use crate::dispatch::{Asked, SessionEvent};
 use crate::id::{RoomId, RoomUid, SessionId};
 use crate::rooms::{LeaveCause, Refusal};
 use crate::shard::carrier::Carrier;
-use crate::shard::connection::Joined;
+use crate::shard::connection::{Connection, Joined};
 use crate::shard::state::State;
 use crate::shard::window::Window;
 
@@ -35,7 +35,6 @@ impl<C: Carrier> State<C> {
             return Some(left.unwrap_or_else(|code| refused(code.into())));
         }
         let connection = self.slots.get_mut(id)?;
-        let origin = connection.origin();
         if let Verb::Call { .. } = verb {
             let call = connection.call(verb)?;
             return match self.parts.actions.call(call, request_id) {
@@ -43,15 +42,38 @@ impl<C: Carrier> State<C> {
                 Err(refusal) => Some(refused(refusal)),
             };
         }
-        let identity = connection.session.identity();
-        let caller = Caller {
-            session: id,
-            key: &identity.key,
-            profile: &identity.profile,
-            privileges: identity.privileges.as_deref(),
-            origin,
+        let caller = caller(id, connection);
+        let done = self.parts.actions.perform(&caller, request_id, verb, now);
+        self.done(id, done, now)
+    }
+
+    /// Goes on with a verb about which the backend was asked first.
+    pub(super) fn asked(&mut self, id: SessionId, asked: Asked, now: Moment) {
+        let Some(connection) = self.slots.get_mut(id) else {
+            return;
         };
-        match self.parts.actions.perform(&caller, request_id, verb, now) {
+        // Closing: its rooms were left, and nothing may bring it into one.
+        if connection.closing.is_some() {
+            return;
+        }
+        let caller = caller(id, connection);
+        let resumed = self.parts.actions.resume(&caller, asked, now);
+        let Some((request_id, done)) = resumed else {
+            return;
+        };
+        let Some(outcome) = self.done(id, done, now) else {
+            return;
+        };
+        if let Some(connection) = self.slots.get_mut(id) {
+            let actions = connection.session.on_outcome(request_id, outcome, now);
+            self.act(id, actions, now);
+            self.flush_out(id, now);
+            self.rearm(id);
+        }
+    }
+
+    fn done(&mut self, id: SessionId, done: Result<Done, Refusal>, now: Moment) -> Option<Outcome> {
+        match done {
             Ok(Done::Reply(body)) => Some(Outcome::done(body)),
             Ok(Done::Deferred) => None,
             Ok(Done::Entered(entry)) => Some(self.join(id, *entry, now)),
@@ -153,6 +175,17 @@ fn entered_another(room: &RoomId, now: Moment) -> Encoded {
         }],
         ..ServerFrame::default()
     })
+}
+
+fn caller<C: Carrier>(id: SessionId, connection: &Connection<C>) -> Caller<'_> {
+    let identity = connection.session.identity();
+    Caller {
+        session: id,
+        key: &identity.key,
+        profile: &identity.profile,
+        privileges: identity.privileges.as_deref(),
+        origin: connection.origin(),
+    }
 }
 
 fn refused(refusal: Refusal) -> Outcome {

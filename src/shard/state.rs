@@ -175,6 +175,7 @@ impl<C: Carrier> State<C> {
                 drop(self.leave_room(id, room));
                 self.tell_session(id, SessionEvent::Removed(room, frame), now);
             }
+            SessionEvent::Asked(asked) => self.asked(id, asked, now),
             SessionEvent::Elsewhere { room, entry } => self.leave_others(id, room, entry, now),
             event @ (SessionEvent::Answered(_)
             | SessionEvent::Hosting(..)

@@ -14,8 +14,8 @@ use prometheus_client::registry::Unit;
 
 use super::cell::{Histogram, Snapshot};
 use super::labels::{
-    AttemptResult, BackendMethod, CloseReason, DropCause, HandshakeFailure, MessageClass, Outcome,
-    RefusalCause, Resumed, RowClass, SkipCause, Transport,
+    AskResult, AttemptResult, BackendMethod, CloseReason, DropCause, HandshakeFailure,
+    MessageClass, Outcome, RefusalCause, Resumed, RowClass, SkipCause, Transport,
 };
 use super::metrics::{END_REASONS, Metrics};
 use super::page::{About, Page};
@@ -307,6 +307,10 @@ fn outbox(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
     page.counters::<AttemptResult>(about, |r| outbox.attempts.get(r))?;
     let about = About("outbox_attempt", "Time of one attempt", SECONDS);
     page.histogram(about, &outbox.attempt_time.snapshot())?;
+    let about = About("asks", "Questions to backends", None);
+    page.counters::<AskResult>(about, |r| outbox.asks.get(r))?;
+    let about = About("ask", "Time until a question was decided", SECONDS);
+    page.histogram(about, &outbox.ask_time.snapshot())?;
     page.counter(
         About("outbox_dead", "Events given up", None),
         outbox.dead.get(),

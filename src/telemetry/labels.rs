@@ -126,6 +126,24 @@ labels! {
         Unreachable = "unreachable",
     }
 
+    /// What came of a question to a backend.
+    AskResult("result") {
+        /// It may happen.
+        Allowed = "allowed",
+        /// It may not.
+        Refused = "refused",
+        /// The message is let go silently.
+        Swallowed = "swallowed",
+        /// No answer in time.
+        TimedOut = "timed_out",
+        /// No answer that can be understood, or no connection.
+        Failed = "failed",
+        /// Not asked: as many questions are under way as may be.
+        Overloaded = "overloaded",
+        /// Not asked: the backend has failed too often of late.
+        Open = "open",
+    }
+
     /// What an event for a backend tells of.
     RowClass("kind") {
         /// Lives, rooms, publishers.

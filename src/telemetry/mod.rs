@@ -25,8 +25,8 @@ mod store;
 pub use gateway::GatewayMetrics;
 pub use health::Health;
 pub use labels::{
-    AttemptResult, BackendMethod, CloseReason, DropCause, HandshakeFailure, MessageClass,
-    RefusalCause, RowClass, SkipCause, Transport,
+    AskResult, AttemptResult, BackendMethod, CloseReason, DropCause, HandshakeFailure,
+    MessageClass, RefusalCause, RowClass, SkipCause, Transport,
 };
 pub use logging::LogConfig;
 pub use metrics::{LiveMetrics, Metrics, RoomMetrics};

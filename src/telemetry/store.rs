@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::cell::{Counter, Gauge, Histogram, SIZE, TIME, Tally};
-use super::labels::{AttemptResult, RowClass};
+use super::labels::{AskResult, AttemptResult, RowClass};
 
 /// The counters of the engine's writer.
 #[derive(Debug)]
@@ -60,6 +60,8 @@ pub struct OutboxMetrics {
     pub(super) attempts: Tally<{ AttemptResult::COUNT }>,
     pub(super) dead: Counter,
     pub(super) attempt_time: Histogram,
+    pub(super) asks: Tally<{ AskResult::COUNT }>,
+    pub(super) ask_time: Histogram,
 }
 
 impl Default for OutboxMetrics {
@@ -72,6 +74,8 @@ impl Default for OutboxMetrics {
             attempts: Tally::default(),
             dead: Counter::default(),
             attempt_time: Histogram::new(&TIME),
+            asks: Tally::default(),
+            ask_time: Histogram::new(&TIME),
         }
     }
 }
@@ -100,6 +104,17 @@ impl OutboxMetrics {
     pub fn attempted(&self, result: AttemptResult, spent: Duration) {
         self.attempts.add(result.index(), 1);
         self.attempt_time.time(spent);
+    }
+
+    /// Counts a question to a backend, and the time until it was decided.
+    pub fn asked(&self, result: AskResult, spent: Duration) {
+        self.asks.add(result.index(), 1);
+        self.ask_time.time(spent);
+    }
+
+    /// How many questions came to this.
+    pub fn asked_count(&self, result: AskResult) -> u64 {
+        self.asks.get(result.index())
     }
 
     /// Counts a row that was given up.

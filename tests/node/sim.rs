@@ -109,6 +109,7 @@ async fn gateway(identity: Identity, settings: NodeSettings) -> Outcome {
             Arc::new(move |user: &livegate::id::UserKey| directory.revoked_at(user))
         },
         lobby: None,
+        asks: Arc::default(),
         place: Arc::new(move |adopted| handle.adopt(adopted)),
         metrics: Arc::clone(&node.metrics),
         stop,

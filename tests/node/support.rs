@@ -48,6 +48,7 @@ pub(crate) fn settings(dir: &std::path::Path) -> NodeSettings {
         },
         keys: KeyRing::open(&auth, dir).unwrap(),
         callback: livegate::callback::CallbackConfig::default(),
+        base: dir.to_owned(),
         policies: std::collections::HashMap::default(),
         routes: livegate::callback::call::Routes::default(),
     }

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail so")]
 #![allow(clippy::large_futures, reason = "one future a test")]
 
+mod asking;
 mod certificates;
 mod demo;
 mod devices;

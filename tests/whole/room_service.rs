@@ -109,6 +109,7 @@ const QUICK: Setup = Setup {
     app: "",
     hook: None,
     shop: None,
+    callback: "",
 };
 
 #[tokio::test]

@@ -43,6 +43,8 @@ pub(crate) struct Setup {
     pub(crate) hook: Option<SocketAddr>,
     /// Where calls of the service "shop" go, if anywhere.
     pub(crate) shop: Option<SocketAddr>,
+    /// Keys of its callbacks, in TOML.
+    pub(crate) callback: &'static str,
 }
 
 impl Setup {
@@ -52,6 +54,7 @@ impl Setup {
             app,
             hook,
             shop,
+            callback,
         } = self;
         let shop = shop.map_or_else(String::new, |shop| {
             format!(
@@ -61,7 +64,7 @@ impl Setup {
         });
         let hook = hook.map_or_else(String::new, |hook| {
             format!(
-                "[apps.callback]\nurl = \"http://{hook}/hook\"\nsecrets = [\"{HOOK_SECRET}\"]\n"
+                "[apps.callback]\nurl = \"http://{hook}/hook\"\nsecrets = [\"{HOOK_SECRET}\"]\n{callback}\n"
             )
         });
         format!(

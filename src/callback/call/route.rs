@@ -16,8 +16,9 @@ use tokio::sync::Semaphore;
 
 use super::breaker::Breaker;
 use crate::auth::SecretText;
-use crate::callback::delivery::{self, MAX_SECRETS, MIN_SECRET, Problem};
+use crate::callback::delivery::Problem;
 use crate::callback::sign::Signer;
+use crate::callback::target::{self, MAX_SECRETS, MIN_SECRET};
 use crate::clock::span;
 use crate::id::AppId;
 
@@ -208,9 +209,9 @@ impl Route {
             }
         }
         let ca_file = config.ca_file.as_ref().map(|file| base.join(file));
-        let tls = delivery::tls(&url, ca_file.as_deref());
+        let tls = target::tls(&url, ca_file.as_deref());
         let tls = tls.map_err(|(key, problem)| wrong(key, problem))?;
-        let client = delivery::client(tls, config.connect_timeout, config.timeout);
+        let client = target::client(tls, None, config.connect_timeout, config.timeout);
         Ok(Self {
             signer: Signer::new(secrets()),
             client: client.map_err(|error| wrong("url", Problem::Client(error)))?,

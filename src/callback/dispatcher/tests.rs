@@ -133,6 +133,29 @@ async fn more_rooms_than_fit_in_memory_are_all_told() {
     world.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_is_down_is_left_alone_and_told_everything_when_it_is_back() {
+    let backend = Backend::default();
+    *backend.down.lock() = true;
+    let mut world = World::start(backend, CallbackConfig::default());
+    let rooms: Vec<String> = (0..100).map(|room| format!("r{room}")).collect();
+    for room in &rooms {
+        world.tell(1, room, &[room]);
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let attempts: u32 = world.backend.attempts.lock().values().sum();
+    // Twenty, those that were under way by then, and one for each rest.
+    assert!(attempts <= 20 + 32 + 13, "{attempts} attempts");
+    *world.backend.down.lock() = false;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let mut delivered = world.backend.delivered();
+    delivered.sort_unstable();
+    let mut expected = rooms;
+    expected.sort_unstable();
+    assert_eq!(delivered, expected);
+    world.stop().await;
+}
+
 /// A store on disk, a dispatcher, and a backend that they tell.
 struct World {
     dir: TempDir,
@@ -229,6 +252,7 @@ struct Backend {
     delivered: Mutex<Vec<String>>,
     attempts: Mutex<BTreeMap<String, u32>>,
     hangs: Option<AppId>,
+    down: Mutex<bool>,
     unwanted: Option<AppId>,
 }
 
@@ -263,6 +287,11 @@ impl Deliver for Arc<Backend> {
         if self.hangs == Some(app) {
             tokio::time::sleep(Duration::from_secs(10)).await;
             return Attempt::Unreachable { cause: "timed out" };
+        }
+        if *self.down.lock() {
+            return Attempt::Unreachable {
+                cause: "cannot connect",
+            };
         }
         if self.refused.lock().contains(&row.event_id) {
             return Attempt::Refused {

@@ -70,6 +70,11 @@ impl Core {
         }
     }
 
+    /// As the v4 API names its type; empty: nobody said.
+    pub(crate) fn kind(&self) -> &str {
+        &self.charter.profile.r#type
+    }
+
     fn site(&self) -> Site<'_> {
         Site {
             room: &self.key.room,

@@ -2,14 +2,28 @@
 
 use livegate_proto::Encoded;
 use livegate_proto::client::{self as wire, Push, ServerFrame, push};
+use livegate_proto::code::Code;
 
 use super::Room;
 use crate::clock::Moment;
-use crate::id::SessionId;
+use crate::id::{SessionId, UserId};
 use crate::rooms::core::{LiveReport, RoomReport};
 use crate::rooms::refusal::Refusal;
 
 impl Room {
+    /// As the v4 API names the room's type, for what one of its members is to
+    /// say.
+    ///
+    /// # Errors
+    /// [`Code::NOT_IN_ROOM`] when the user is no member.
+    pub fn kind_for(&self, user: &UserId) -> Result<String, Refusal> {
+        let inner = self.inner.lock();
+        if inner.core.role_of_user(user).is_none() {
+            return Err(Refusal::new(Code::NOT_IN_ROOM));
+        }
+        Ok(inner.core.kind().to_owned())
+    }
+
     /// As lists show it.
     pub fn summary(&self) -> wire::RoomSummary {
         self.inner.lock().core.summary()

@@ -1,0 +1,412 @@
+//! Asks backends before something happens, and takes their answer.
+//!
+//! Invariants:
+//! - one try, at most `ask_timeout`; without an answer the app's `on_timeout`
+//!   decides;
+//! - as many questions of an app are under way as `ask_parallel` says; those
+//!   beyond it, and those to a backend whose breaker is open, are decided at
+//!   once as if they had timed out: nobody waits for a place;
+//! - answers are held to a limit, and are never logged.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+use livegate_proto::client::{Element, Elements};
+use livegate_proto::code::Code;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+
+use super::breaker::{Breaker, Limits};
+use super::config::CallbackConfig;
+use super::delivery::CallbackError;
+use super::target::{Post, Target, read};
+use crate::clock::Clock;
+use crate::id::AppId;
+use crate::telemetry::{AskResult, Metrics};
+
+/// Something that a backend can be asked before it happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Ask {
+    /// Something is to be said in a room.
+    #[serde(rename = "Group.CallbackBeforeSendMsg")]
+    BeforeSendMsg,
+    /// Something is to be said to a user.
+    #[serde(rename = "C2C.CallbackBeforeSendMsg")]
+    DirectBeforeSendMsg,
+    /// A user is to make a room.
+    #[serde(rename = "Group.CallbackBeforeCreateGroup")]
+    BeforeCreateGroup,
+    /// A user is to enter a room.
+    #[serde(rename = "Group.CallbackBeforeApplyJoinGroup")]
+    BeforeApplyJoinGroup,
+    /// A user is to log in; livegate's own form.
+    #[serde(rename = "login")]
+    Login,
+}
+
+impl Ask {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::BeforeSendMsg,
+        Self::DirectBeforeSendMsg,
+        Self::BeforeCreateGroup,
+        Self::BeforeApplyJoinGroup,
+        Self::Login,
+    ];
+
+    /// As the configuration and the vendor name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BeforeSendMsg => "Group.CallbackBeforeSendMsg",
+            Self::DirectBeforeSendMsg => "C2C.CallbackBeforeSendMsg",
+            Self::BeforeCreateGroup => "Group.CallbackBeforeCreateGroup",
+            Self::BeforeApplyJoinGroup => "Group.CallbackBeforeApplyJoinGroup",
+            Self::Login => "login",
+        }
+    }
+
+    /// What a refusal is told as when the backend gives no code of its own.
+    fn refusal(self) -> Code {
+        match self {
+            Self::DirectBeforeSendMsg => Code::DIRECT_REFUSED,
+            Self::BeforeSendMsg
+            | Self::BeforeCreateGroup
+            | Self::BeforeApplyJoinGroup
+            | Self::Login => Code::BACKEND_REFUSED,
+        }
+    }
+
+    /// Whether it is about something that is said: that can be replaced or
+    /// silently let go.
+    fn is_message(self) -> bool {
+        matches!(self, Self::BeforeSendMsg | Self::DirectBeforeSendMsg)
+    }
+}
+
+/// What happens when a backend does not answer in time, or not in a way that
+/// can be understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnTimeout {
+    /// As if it had allowed it (the vendor's default).
+    #[default]
+    Allow,
+    /// It is refused.
+    Refuse,
+}
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// What about.
+    pub ask: Ask,
+    /// The part of the URL in the vendor's form; empty: livegate's own.
+    pub query: String,
+    /// JSON.
+    pub body: Bytes,
+    /// Also in the body where it is livegate's own form.
+    pub event_id: String,
+}
+
+/// What came of a question.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// It may happen; a message with these parts in place of its own.
+    Allowed(Option<Box<Elements>>),
+    /// The message is let go and its sender told that it was taken.
+    Swallowed,
+    /// It may not happen.
+    Refused {
+        /// What the reply carries.
+        code: Code,
+        /// For people.
+        message: String,
+    },
+}
+
+/// Asks the backends of all apps that want to be asked.
+#[derive(Debug, Default)]
+pub struct Asks {
+    apps: HashMap<AppId, App, RandomState>,
+    questions: AtomicU64,
+}
+
+#[derive(Debug)]
+struct App {
+    /// Those that are asked, as bits.
+    asks: u8,
+    on_timeout: OnTimeout,
+    target: Target,
+    places: Semaphore,
+    breaker: Mutex<Breaker>,
+    limits: Limits,
+    answer_bytes: usize,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+impl Asks {
+    /// Checks the configuration and sets clients up. Connects to nothing.
+    ///
+    /// # Errors
+    /// [`CallbackError`] names the first key that is wrong.
+    pub fn open(
+        config: &CallbackConfig,
+        base: &Path,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, CallbackError> {
+        let mut apps = HashMap::default();
+        for (index, app) in config.apps.iter().enumerate() {
+            if app.ask.is_empty() {
+                continue;
+            }
+            let target = Target::open(app, config, config.ask_timeout, base);
+            let target = target.map_err(|(key, problem)| CallbackError {
+                key: format!("apps[{index}].{key}"),
+                problem,
+            })?;
+            let app = App {
+                asks: app.ask.iter().fold(0, |bits, ask| bits | bit(*ask)),
+                on_timeout: app.on_timeout,
+                target,
+                places: Semaphore::new(config.ask_parallel.min(Semaphore::MAX_PERMITS)),
+                breaker: Mutex::default(),
+                limits: config.breaker(),
+                answer_bytes: config.ask_answer_bytes,
+                clock: clock.clone(),
+                metrics: Arc::clone(metrics),
+            };
+            apps.insert(app.target.app(), app);
+        }
+        Ok(Self {
+            apps,
+            questions: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether no app asks anything.
+    pub fn is_empty(&self) -> bool {
+        self.apps.is_empty()
+    }
+
+    /// Whether the app wants to be asked this.
+    pub fn wants(&self, app: AppId, ask: Ask) -> bool {
+        self.apps
+            .get(&app)
+            .is_some_and(|app| app.asks & bit(ask) != 0)
+    }
+
+    /// A fresh id for a question.
+    pub fn event_id(&self) -> String {
+        let number = self.questions.fetch_add(1, Ordering::Relaxed);
+        format!("ask:{number}")
+    }
+
+    /// Asks. Ends within `ask_timeout`.
+    pub async fn ask(&self, app: AppId, question: Question) -> Verdict {
+        match self.apps.get(&app) {
+            Some(app) => app.ask(question).await,
+            None => Verdict::Allowed(None),
+        }
+    }
+}
+
+fn bit(ask: Ask) -> u8 {
+    1 << ask as u8
+}
+
+impl App {
+    async fn ask(&self, question: Question) -> Verdict {
+        let ask = question.ask;
+        let begun = self.clock.now().instant;
+        let (verdict, result) = match self.attempt(question).await {
+            Ok(answer) => answer.verdict(ask),
+            Err(result) => (self.without_answer(ask), result),
+        };
+        let spent = self.clock.now().instant.since(begun);
+        self.metrics.outbox().asked(result, spent);
+        verdict
+    }
+
+    async fn attempt(&self, question: Question) -> Result<Answer, AskResult> {
+        let Ok(_place) = self.places.try_acquire() else {
+            return Err(AskResult::Overloaded);
+        };
+        let now = self.clock.now();
+        let admitted = self.breaker.lock().admit(&self.limits, now.instant);
+        admitted.map_err(|_| AskResult::Open)?;
+        let answer = self.post(&question, now.unix).await;
+        let mut breaker = self.breaker.lock();
+        if answer.is_ok() {
+            breaker.succeeded();
+        } else if breaker.failed(&self.limits, self.clock.now().instant) {
+            let app = self.target.app();
+            tracing::warn!(%app, "a backend does not answer questions: none are put for a while");
+        }
+        answer
+    }
+
+    async fn post(
+        &self,
+        question: &Question,
+        now: crate::clock::Unix,
+    ) -> Result<Answer, AskResult> {
+        let post = Post {
+            event_id: &question.event_id,
+            query: &question.query,
+            body: question.body.clone(),
+            now,
+        };
+        let sent = self.target.post(post).await;
+        let response = sent.map_err(|error| match error.is_timeout() {
+            true => AskResult::TimedOut,
+            false => AskResult::Failed,
+        })?;
+        if response.status() != reqwest::StatusCode::OK {
+            return Err(AskResult::Failed);
+        }
+        let body = read(response, self.answer_bytes).await;
+        let body = body.ok_or(AskResult::Failed)?;
+        Answer::parse(&body).ok_or(AskResult::Failed)
+    }
+
+    fn without_answer(&self, ask: Ask) -> Verdict {
+        match self.on_timeout {
+            OnTimeout::Allow => Verdict::Allowed(None),
+            OnTimeout::Refuse => Verdict::Refused {
+                code: ask.refusal(),
+                message: "the business backend did not answer".to_owned(),
+            },
+        }
+    }
+}
+
+/// What a backend answers; what else it says is passed over.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    #[serde(default)]
+    action_status: String,
+    #[serde(default)]
+    error_code: i64,
+    #[serde(default)]
+    error_info: String,
+    msg_body: Option<Vec<Part>>,
+    cloud_custom_data: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Part {
+    msg_type: String,
+    msg_content: Box<RawValue>,
+}
+
+/// Most characters of a refusal's text that a client is told.
+const MAX_INFO: usize = 256;
+
+impl Answer {
+    fn parse(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
+    }
+
+    /// Codes of the backend's own are passed on in the ranges that the vendor
+    /// gives them; any other refuses in the usual way.
+    fn verdict(self, ask: Ask) -> (Verdict, AskResult) {
+        let code = match self.error_code {
+            0 if self.action_status == "FAIL" => ask.refusal(),
+            0 => return (Verdict::Allowed(self.replacement(ask)), AskResult::Allowed),
+            2 if ask.is_message() => return (Verdict::Swallowed, AskResult::Swallowed),
+            custom @ (10_100..=10_200 | 120_001..=130_000) => {
+                Code(i32::try_from(custom).unwrap_or(Code::BACKEND_REFUSED.0))
+            }
+            _ => ask.refusal(),
+        };
+        let given: String = self.error_info.chars().take(MAX_INFO).collect();
+        let message = match given.is_empty() {
+            true => code.text().to_owned(),
+            false => given,
+        };
+        (Verdict::Refused { code, message }, AskResult::Refused)
+    }
+
+    fn replacement(self, ask: Ask) -> Option<Box<Elements>> {
+        let parts = self.msg_body.filter(|_| ask.is_message())?;
+        let element = |part: Part| Element {
+            r#type: part.msg_type,
+            content: part.msg_content.get().to_owned(),
+        };
+        Some(Box::new(Elements {
+            elements: parts.into_iter().map(element).collect(),
+            cloud_custom_data: self.cloud_custom_data.unwrap_or_default(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(ask: Ask, body: &str) -> Verdict {
+        Answer::parse(body.as_bytes()).unwrap().verdict(ask).0
+    }
+
+    fn code(ask: Ask, error: i64) -> Option<Code> {
+        match verdict(
+            ask,
+            &format!(r#"{{"ErrorCode":{error},"ErrorInfo":"why"}}"#),
+        ) {
+            Verdict::Refused { code, .. } => Some(code),
+            Verdict::Allowed(_) | Verdict::Swallowed => None,
+        }
+    }
+
+    #[test]
+    fn answers_decide_as_the_vendor_documents_them() {
+        let group = Ask::BeforeSendMsg;
+        let ok = r#"{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}"#;
+        assert_eq!(verdict(group, ok), Verdict::Allowed(None));
+        assert_eq!(code(group, 1), Some(Code::BACKEND_REFUSED));
+        assert_eq!(
+            code(Ask::DirectBeforeSendMsg, 1),
+            Some(Code::DIRECT_REFUSED)
+        );
+        assert_eq!(verdict(group, r#"{"ErrorCode":2}"#), Verdict::Swallowed);
+        assert_eq!(
+            code(Ask::BeforeApplyJoinGroup, 2),
+            Some(Code::BACKEND_REFUSED)
+        );
+        assert_eq!(code(group, 10_150), Some(Code(10_150)));
+        assert_eq!(code(Ask::DirectBeforeSendMsg, 125_000), Some(Code(125_000)));
+        assert_eq!(code(group, 99), Some(Code::BACKEND_REFUSED));
+        let failed = r#"{"ActionStatus":"FAIL","ErrorCode":0}"#;
+        assert!(matches!(verdict(group, failed), Verdict::Refused { .. }));
+    }
+
+    #[test]
+    fn the_message_may_be_replaced_and_nothing_else() {
+        let body = r#"{"ErrorCode":0,"CloudCustomData":"c","MsgBody":[
+            {"MsgType":"TIMTextElem","MsgContent":{"Text":"***"}}]}"#;
+        let Verdict::Allowed(Some(parts)) = verdict(Ask::BeforeSendMsg, body) else {
+            panic!("not replaced");
+        };
+        assert_eq!(parts.elements[0].content, r#"{"Text":"***"}"#);
+        assert_eq!(parts.cloud_custom_data, "c");
+        let join = verdict(Ask::BeforeApplyJoinGroup, body);
+        assert_eq!(join, Verdict::Allowed(None));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_none() {
+        for text in ["", "ok", "[]x", "{\"ErrorCode\":\"1\"}", "null"] {
+            assert!(Answer::parse(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+}

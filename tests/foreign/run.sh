@@ -29,13 +29,15 @@ awaits() {
   return 1
 }
 
-# serve SECTIONS: a gateway on free ports; sets public and internal.
+# serve SECTIONS [KEYS]: a gateway on free ports, with further sections and keys of
+# [internal]; sets public and internal.
 serve() {
   cat >"$work/livegate.toml" <<EOF
 [listen]
 public = "127.0.0.1:0"
 [internal]
 bind = "127.0.0.1:0"
+${2:-}
 [internal.v4]
 calls_per_second = 100000
 $1
@@ -90,6 +92,12 @@ case "${1:-}" in
     python sig
     LIVEGATE_INTERNAL=$internal LIVEGATE_KEY=$key "$bin/python" "$here/python/check.py"
     ;;
+  grpc)
+    serve '' 'api_keys = ["an-api-key-of-tests"]'
+    python grpc
+    LIVEGATE_INTERNAL=$internal LIVEGATE_API_KEY=an-api-key-of-tests \
+      "$bin/python" "$here/python/grpc_check.py"
+    ;;
   schemathesis)
     serve ''
     python schemathesis
@@ -107,7 +115,7 @@ EOF
       --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance
     ;;
   *)
-    echo "usage: run.sh rust|npm|python|schemathesis [EXAMPLES]" >&2
+    echo "usage: run.sh rust|npm|python|grpc|schemathesis [EXAMPLES]" >&2
     exit 64
     ;;
 esac

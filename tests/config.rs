@@ -57,6 +57,14 @@ fn a_mistake_is_told_with_its_place_and_exits_78() {
             "livegate: livegate.toml:2: tls.cert: cannot read none.pem: ",
         ),
         (
+            "[internal.tls]\ncert = \"none.pem\"\n",
+            "livegate: livegate.toml:2: internal.tls.cert: cannot read none.pem: ",
+        ),
+        (
+            "[internal]\nbind = \"0.0.0.0:0\"\n",
+            "livegate: livegate.toml:2: internal.bind: is an address that other machines reach",
+        ),
+        (
             "[[apps]]\nsdk_app_id = 7\n[apps.callback]\nurl = \"ftp://x\"\nsecrets = [\"0123456789abcdef\"]\n",
             "livegate: livegate.toml:4: apps[0].callback.url: ",
         ),

@@ -252,6 +252,30 @@ async fn a_connection_that_says_nothing_or_half_is_closed_at_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handshake_that_does_not_come_is_given_up_at_its_deadline() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("cert"), dir.path().join("key"));
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let client_ca = None;
+    let tls = InternalTls {
+        cert,
+        key,
+        client_ca,
+    };
+    let running = running(|config| config.tls = Some(tls)).await;
+    for said in ["", "\x16\x03\x01", "GET / HTTP/1.1\r\n\r\n"] {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        // A reset and an end are both a close.
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(!rest.starts_with(b"HTTP"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_takes_too_long_is_given_up() {
     let running = running(|config| config.request_deadline = Duration::from_secs(3)).await;
     let mut client = running.grpc().await;

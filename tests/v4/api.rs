@@ -2,6 +2,7 @@
 //! a call, no content type.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use livegate::auth::HmacKey;
@@ -10,13 +11,18 @@ use livegate::auth::usersig::{Grant, issue};
 use livegate::clock::{Unix, unix_now};
 use livegate::id::{AppId, UserId};
 use livegate_client::TransportPreference;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::people::{Login, Person};
-use crate::running::{APP, Running, SECRET, Setup};
+use crate::running::{APP, CERT, Running, SECRET, Setup};
 
 /// Over what the people of these tests connect.
 pub(crate) const OVER: TransportPreference = TransportPreference::Tls;
@@ -25,10 +31,15 @@ pub(crate) const OVER: TransportPreference = TransportPreference::Tls;
 pub(crate) struct Site {
     pub(crate) running: Running,
     pub(crate) api: Api,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Site {
+    /// The certificate of its public port, in PEM.
+    pub(crate) fn certificate(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join(CERT)).unwrap()
+    }
+
     pub(crate) async fn start() -> Self {
         Self::start_with(&Setup::default()).await
     }
@@ -37,11 +48,7 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         let running = Running::start(&dir, setup).await;
         let api = Api::new(running.internal);
-        Self {
-            running,
-            api,
-            _dir: dir,
-        }
+        Self { running, api, dir }
     }
 
     /// A person who is logged in.
@@ -137,6 +144,39 @@ impl Api {
         assert_eq!(answer["ActionStatus"], "FAIL", "{path}: {answer}");
         answer["ErrorCode"].as_i64().unwrap()
     }
+}
+
+/// A client of TLS that trusts `root` and shows a certificate and its key, if
+/// it has them.
+pub(crate) fn connector(root: &str, shows: Option<(&str, &str)>) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_slice(root.as_bytes()).unwrap();
+    roots.add(root).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = match shows {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => {
+            let cert = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+            builder.with_client_auth_cert(vec![cert], key).unwrap()
+        }
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    TlsConnector::from(Arc::new(config))
+}
+
+/// A connection of TLS to this machine.
+pub(crate) async fn secured(
+    connector: &TlsConnector,
+    address: SocketAddr,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = TcpStream::connect(address).await?;
+    connector.connect(name, stream).await
 }
 
 /// Posts and returns the whole response.

@@ -12,7 +12,7 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
-use crate::api::{Api, OVER, Site, text};
+use crate::api::{Api, OVER, Site, connector, post, secured, sig, text};
 use crate::people::Login;
 use crate::running::{APP, SECRET, Setup};
 
@@ -184,6 +184,51 @@ async fn what_is_said_in_one_app_is_heard_by_nobody_of_the_other() {
         heard.push(other.until(said).await);
     }
     assert_eq!(heard, ["by gRPC", "mark", "still here"]);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn the_room_service_of_one_app_shows_nothing_of_the_other() {
+    let site = Site::start_with(&setup()).await;
+    let tls = connector(&site.certificate(), None);
+    let public = site.running.public;
+    let call = async |path: &str, query: String, body: Value| -> Value {
+        let stream = secured(&tls, public).await.unwrap();
+        let target = format!("/weapp/live_room/{path}?{query}");
+        let response = post(stream, &target, body.to_string().as_bytes()).await;
+        let (_, body) = response.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap_or_else(|_| panic!("{response}"))
+    };
+    let login = async |app: u32| -> String {
+        let sig = sig(app, "anna");
+        let query = format!("sdkAppID={app}&accountType=0&userID=anna&userSig={sig}");
+        let answer = call("login", query, json!({})).await;
+        format!("userID=anna&token={}", answer["token"].as_str().unwrap())
+    };
+    let (ours, theirs) = (login(APP).await, login(OTHER).await);
+    let pusher = json!({
+        "userID": "anna", "roomID": "show", "roomInfo": "ours", "userName": "A",
+        "userAvatar": "", "pushURL": "rtmp://x",
+    });
+    let answer = call("add_pusher", ours.clone(), pusher).await;
+    assert_eq!(answer["code"], 0, "{answer}");
+    let page = json!({"cnt": 10, "index": 0});
+    let list = call("get_room_list", ours, page.clone()).await;
+    assert_eq!(list["rooms"].as_array().unwrap().len(), 1, "{list}");
+    let list = call("get_room_list", theirs.clone(), page).await;
+    assert_eq!(list["rooms"].as_array().unwrap().len(), 0, "{list}");
+    let room = json!({"roomID": "show", "userID": "anna"});
+    for path in ["get_pushers", "destroy_room", "pusher_heartbeat"] {
+        let answer = call(path, theirs.clone(), room.clone()).await;
+        assert_ne!(answer["code"], 0, "{path}: {answer}");
+    }
+    let info = json!({"GroupIdList": ["show"]});
+    let info_path = "group_open_http_svc/get_group_info";
+    let answer = site.api.ok(info_path, &info).await;
+    assert_eq!(answer["GroupInfo"][0]["MemberNum"], 1);
+    let theirs = Api::of(site.running.internal, OTHER);
+    let answer = theirs.ok(info_path, &info).await;
+    assert_eq!(answer["GroupInfo"][0]["ErrorCode"], 10010);
     site.stop().await;
 }
 

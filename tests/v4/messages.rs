@@ -97,6 +97,34 @@ async fn elements_of_every_type_and_custom_data_pass_through() {
 }
 
 #[tokio::test]
+async fn priorities_are_told_and_read_back_as_numbers() {
+    let site = Site::start().await;
+    let mut anna = here(&site).await;
+    let names = ["High", "Normal", "Low", "Lowest", ""];
+    let expected = [
+        (Priority::High, 1),
+        (Priority::Normal, 2),
+        (Priority::Low, 3),
+        (Priority::Lowest, 4),
+        (Priority::Normal, 2),
+    ];
+    for (n, name) in (0..).zip(names) {
+        let mut body = say(n, "x");
+        body["MsgPriority"] = name.into();
+        site.api.ok(SEND, &body).await;
+    }
+    let read = json!({"GroupId": "show", "ReqMsgNumber": 20});
+    let answer = site.api.ok(READ, &read).await;
+    let list = answer["RspMsgList"].as_array().unwrap();
+    for ((told, number), read) in expected.iter().zip(list.iter().rev()) {
+        let (_, message) = anna.message().await;
+        assert_eq!(message.priority(), *told);
+        assert_eq!(read["MsgPriority"], *number);
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn a_repeat_is_the_same_sender_random_and_content() {
     let site = Site::start().await;
     let mut anna = here(&site).await;

@@ -1,18 +1,13 @@
 //! The internal port with TLS, with callers' certificates, and its description
 //! of the API.
 
-use std::sync::Arc;
-
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::api::{Api, Site, post, verdict};
+use crate::api::{Api, Site, connector, post, secured, verdict};
 use crate::running::{Running, Setup};
 
 const LIST: &str = "group_open_http_svc/get_appid_group_list";
@@ -38,31 +33,9 @@ fn issued(by: &CertifiedIssuer<'static, KeyPair>) -> Pem {
     }
 }
 
-fn connector(trusts: &str, shows: Option<&Pem>) -> TlsConnector {
-    let mut roots = RootCertStore::empty();
-    let root = CertificateDer::from_pem_slice(trusts.as_bytes()).unwrap();
-    roots.add(root).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots);
-    let config = match shows {
-        None => builder.with_no_client_auth(),
-        Some(pem) => {
-            let cert = CertificateDer::from_pem_slice(pem.cert.as_bytes()).unwrap();
-            let key = PrivateKeyDer::from_pem_slice(pem.key.as_bytes()).unwrap();
-            builder.with_client_auth_cert(vec![cert], key).unwrap()
-        }
-    };
-    TlsConnector::from(Arc::new(config))
-}
-
 /// The code of an answer, or None when the port ends the connection.
 async fn code(api: &Api, connector: &TlsConnector) -> Option<i64> {
-    let stream = TcpStream::connect(api.address).await.unwrap();
-    let name = ServerName::try_from("localhost").unwrap();
-    let mut stream = connector.connect(name, stream).await.ok()?;
+    let mut stream = secured(connector, api.address).await.ok()?;
     let head = format!(
         "POST /v4/{LIST}?{} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}",
         api.query()
@@ -122,7 +95,10 @@ async fn with_an_authority_only_its_callers_are_heard() {
     let (own, backend, stranger) = (issued(&ca), issued(&ca), issued(&strangers));
     let (running, _dir) = start(MUTUAL, &ca.pem(), &own).await;
     let api = Api::new(running.internal);
-    let as_who = |pem: Option<&Pem>| connector(&ca.pem(), pem);
+    let as_who = |pem: Option<&Pem>| {
+        let shows = pem.map(|pem| (pem.cert.as_str(), pem.key.as_str()));
+        connector(&ca.pem(), shows)
+    };
     assert_eq!(code(&api, &as_who(Some(&backend))).await, Some(0));
     assert_eq!(code(&api, &as_who(None)).await, None);
     assert_eq!(code(&api, &as_who(Some(&stranger))).await, None);

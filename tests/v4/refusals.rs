@@ -137,6 +137,27 @@ async fn a_url_and_a_body_are_refused_with_their_codes() {
 }
 
 #[tokio::test]
+async fn a_body_that_does_not_come_is_answered_at_the_deadline() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let site = Site::start_with(&Setup {
+        sections: "[internal.v4]\ndeadline = \"100ms\"\n",
+        ..Setup::default()
+    })
+    .await;
+    let head = format!(
+        "POST /v4/{LIST}?{} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+         content-length: 100\r\n\r\n{{",
+        site.api.query()
+    );
+    let mut stream = TcpStream::connect(site.running.internal).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(verdict(&answer)["ErrorCode"], 60008);
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn any_content_type_will_do_and_no_other_method() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let site = Site::start().await;

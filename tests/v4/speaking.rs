@@ -88,6 +88,26 @@ async fn a_mute_has_an_end_and_is_known_by_both_spellings() {
 }
 
 #[tokio::test]
+async fn while_all_are_muted_only_those_with_a_role_speak() {
+    let site = Site::start().await;
+    let anna = here(&site).await;
+    let info = "group_open_http_svc/modify_group_base_info";
+    let all = json!({"GroupId": "show", "ShutUpAllMember": "On"});
+    site.api.ok(info, &all).await;
+    let room = anna.client.room("show");
+    let refused = room.send_text("x").await.unwrap_err();
+    assert_eq!(refused.code().unwrap().0, 10017);
+    let modify = json!({"GroupId": "show", "Member_Account": "anna", "Role": "Admin"});
+    site.api.ok(MODIFY, &modify).await;
+    room.send_text("x").await.unwrap();
+    let none = json!({"GroupId": "show", "MuteAllMember": "Off"});
+    site.api.ok(info, &none).await;
+    let wrong = json!({"GroupId": "show", "MuteAllMember": "Maybe"});
+    assert_eq!(site.api.refused(info, &wrong).await, 10004);
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn who_is_banned_is_told_why_goes_at_once_and_stays_out() {
     let site = Site::start().await;
     let mut anna = here(&site).await;

@@ -28,6 +28,7 @@ use livegate::callback::{SIGNATURE, TIMESTAMP};
 use livegate::clock::Clock;
 use livegate::dispatch::{Dispatch, Input, SessionEvent};
 use livegate::id::{AppId, RoomId, SessionId, ShardId, UserId};
+use livegate::telemetry::Metrics;
 use livegate_proto::client::{CallReply, Reply, reply};
 use livegate_proto::code::Code;
 use tokio::sync::Notify;
@@ -195,7 +196,7 @@ impl Gateway {
         let routes = Routes::open(&[app], Path::new("/")).unwrap();
         let dispatch = Dispatch::new(1);
         Self {
-            calls: Calls::new(routes, dispatch.clone(), Clock::system()),
+            calls: Calls::new(routes, dispatch.clone(), Clock::system(), Metrics::new(1)),
             dispatch,
             backend: Arc::default(),
         }

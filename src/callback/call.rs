@@ -39,6 +39,7 @@ pub use self::route::{AppRoutes, MAX_SERVICE, RouteConfig, RouteError, RouteProb
 use crate::clock::{Clock, Instant};
 use crate::dispatch::{Dispatch, SessionEvent};
 use crate::id::{AppId, RoomId, SessionId, UserId};
+use crate::telemetry::{CallResult, Metrics};
 
 /// Most bytes of a body, either way.
 pub const MAX_BODY: usize = 64 << 10;
@@ -132,14 +133,13 @@ impl CallError {
         }
     }
 
-    fn as_str(self) -> &'static str {
+    fn result(self) -> CallResult {
         match self {
-            Self::NoRoute => "no_route",
-            Self::Busy => "busy",
-            Self::Resting(_) => "resting",
-            Self::Unreachable => "unreachable",
-            Self::TooLarge => "too_large",
-            Self::Timeout => "timeout",
+            Self::NoRoute => CallResult::NoRoute,
+            Self::Busy => CallResult::Busy,
+            Self::Resting(_) => CallResult::Resting,
+            Self::Unreachable | Self::TooLarge => CallResult::Unreachable,
+            Self::Timeout => CallResult::Timeout,
         }
     }
 }
@@ -150,17 +150,19 @@ pub struct Calls {
     routes: Routes,
     dispatch: Dispatch,
     clock: Clock,
+    metrics: Arc<Metrics>,
     runtime: Option<Handle>,
 }
 
 impl Calls {
     /// Calls run on the tokio runtime that this is called in; without one
     /// every call is refused as unreachable.
-    pub fn new(routes: Routes, dispatch: Dispatch, clock: Clock) -> Self {
+    pub fn new(routes: Routes, dispatch: Dispatch, clock: Clock, metrics: Arc<Metrics>) -> Self {
         Self {
             routes,
             dispatch,
             clock,
+            metrics,
             runtime: Handle::try_current().ok(),
         }
     }
@@ -171,26 +173,44 @@ impl Calls {
     /// # Errors
     /// [`CallError`] when it was not sent.
     pub fn start(&self, call: Call, request_id: u64) -> Result<(), CallError> {
+        let sent = self.send(call, request_id);
+        if let Err(error) = sent {
+            self.metrics.calls().came_to(error.result());
+        }
+        sent
+    }
+
+    fn send(&self, call: Call, request_id: u64) -> Result<(), CallError> {
         let route = self.routes.get(call.app, &call.service);
         let route = Arc::clone(route.ok_or(CallError::NoRoute)?);
         let runtime = self.runtime.as_ref().ok_or(CallError::Unreachable)?;
         let place = Arc::clone(&route.places).try_acquire_owned();
         let place = place.map_err(|_| CallError::Busy)?;
-        let now = self.clock.now().instant;
-        let admitted = route.breaker.lock().admit(now);
+        let begun = self.clock.now().instant;
+        let admitted = route.breaker.lock().admit(begun);
         admitted.map_err(CallError::Resting)?;
         let (dispatch, clock) = (self.dispatch.clone(), self.clock.clone());
+        let metrics = Arc::clone(&self.metrics);
+        metrics.calls().sent();
         runtime.spawn(async move {
             let result = route.carry_out(&call, &clock).await;
             drop(place);
-            match &result {
-                Ok(answer) => tracing::debug!(?call, status = answer.status, "call answered"),
-                Err(error) => tracing::debug!(?call, error = error.as_str(), "call failed"),
-            }
+            let spent = clock.now().instant.since(begun);
+            metrics.calls().over(spent);
+            metrics.calls().came_to(outcome(&result));
+            tracing::debug!(?call, result = outcome(&result).as_str(), "call");
             let reply = Box::new(reply(request_id, result));
             dispatch.event(call.session, SessionEvent::Answered(reply));
         });
         Ok(())
+    }
+}
+
+fn outcome(result: &Result<CallReply, CallError>) -> CallResult {
+    match result {
+        Ok(answer) if answer.status >= 500 => CallResult::Failed,
+        Ok(_) => CallResult::Answered,
+        Err(error) => error.result(),
     }
 }
 

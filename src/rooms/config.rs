@@ -168,16 +168,6 @@ impl RoomsConfig {
                 !self.combos.window.is_zero(),
                 "must be more than nothing",
             ),
-            (
-                "mic.answer_within",
-                (1..=600).contains(&self.mic.answer_within.as_secs()),
-                "must be 1s to 10m",
-            ),
-            (
-                "mic.publishers",
-                self.mic.publishers <= 100,
-                "must be at most 100: a snapshot names so many",
-            ),
             ("log.frames", self.log.frames > 0, "must be at least 1"),
             (
                 "log.bytes",
@@ -195,7 +185,8 @@ impl RoomsConfig {
                 return Err(BadRoomsConfig { key, problem });
             }
         }
-        Ok(())
+        let mic = self.mic.validate();
+        mic.map_err(|(key, problem)| BadRoomsConfig { key, problem })
     }
 }
 

@@ -224,7 +224,7 @@ impl Core {
             pushes: Dedupe::new(PUSH_WINDOW, config.dedupe_entries),
             recalled: BTreeSet::new(),
             behind: Behind::Level,
-            mic: Mic::new(config.mic),
+            mic: Mic::new(config.mic, now.instant),
             live: Live::default(),
             live_due: None,
             stats_due: None,

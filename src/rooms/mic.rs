@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Instant, Moment};
 use crate::id::{SessionId, UserId};
+use crate::rooms::limit::{Bucket, RateConfig, Urgency};
 
 /// Limits and paces of the mic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
@@ -29,6 +30,11 @@ pub struct MicConfig {
     pub invitations: usize,
     /// Open invitations that one user made in one room.
     pub invitations_per_user: usize,
+    /// New invitations of one room a second: many who ask and take it back
+    /// must not flood the host.
+    pub per_second: u32,
+    /// New invitations at once after a rest.
+    pub burst: u32,
     /// Users on the mic of one room, and users that invitations gave it.
     pub publishers: usize,
     /// How long a user whose connection is lost keeps the right to the mic
@@ -43,9 +49,33 @@ impl Default for MicConfig {
             answer_within: Duration::from_secs(30),
             invitations: 256,
             invitations_per_user: 32,
+            per_second: 10,
+            burst: 40,
             publishers: 64,
             keep: Duration::from_secs(60),
         }
+    }
+}
+
+impl MicConfig {
+    /// Names the first key, within `rooms`, with which nobody could be invited.
+    pub(super) fn validate(&self) -> Result<(), (&'static str, &'static str)> {
+        let rules = [
+            (
+                "mic.answer_within",
+                (1..=600).contains(&self.answer_within.as_secs()),
+                "must be 1s to 10m",
+            ),
+            ("mic.per_second", self.per_second > 0, "must be at least 1"),
+            ("mic.burst", self.burst > 0, "must be at least 1"),
+            (
+                "mic.publishers",
+                self.publishers <= 100,
+                "must be at most 100: a snapshot names so many",
+            ),
+        ];
+        let wrong = rules.into_iter().find(|(_, holds, _)| !holds);
+        wrong.map_or(Ok(()), |(key, _, problem)| Err((key, problem)))
     }
 }
 
@@ -105,6 +135,8 @@ pub struct Publisher {
 #[derive(Debug)]
 pub struct Mic {
     config: MicConfig,
+    /// Limits new invitations.
+    bucket: Bucket,
     /// By number, and so in the order in which they end by themselves.
     open: BTreeMap<u64, Invitation>,
     numbers: u64,
@@ -116,9 +148,15 @@ pub struct Mic {
 
 impl Mic {
     /// Nobody is on it.
-    pub fn new(config: MicConfig) -> Self {
+    pub fn new(config: MicConfig, now: Instant) -> Self {
+        let rate = RateConfig {
+            per_second: config.per_second,
+            burst: config.burst,
+            ..RateConfig::default()
+        };
         Self {
             config,
+            bucket: Bucket::new(rate, now),
             open: BTreeMap::new(),
             numbers: 0,
             given: BTreeMap::new(),
@@ -130,7 +168,8 @@ impl Mic {
     /// returns whether it is new.
     ///
     /// # Errors
-    /// [`Full`]: too many are open in the room or of this user.
+    /// [`Full`]: too many are open in the room or of this user, or were opened
+    /// lately.
     pub fn invite(
         &mut self,
         kind: Kind,
@@ -145,6 +184,9 @@ impl Mic {
         let own = self.open.values().filter(|it| it.from == *from).count();
         let full = self.open.len() >= self.config.invitations;
         if full || own >= self.config.invitations_per_user {
+            return Err(Full);
+        }
+        if !self.bucket.take(Urgency::High, now.instant) {
             return Err(Full);
         }
         self.numbers += 1;

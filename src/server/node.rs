@@ -163,7 +163,12 @@ impl Node {
             Backends {
                 teller,
                 asks: Arc::clone(&asks),
-                calls: Calls::new(settings.routes, dispatch.clone(), clock.clone()),
+                calls: Calls::new(
+                    settings.routes,
+                    dispatch.clone(),
+                    clock.clone(),
+                    Arc::clone(&metrics),
+                ),
             },
             settings.policies,
         );

@@ -43,7 +43,7 @@ impl Default for SessionConfig {
         Self {
             max_rooms: 8,
             max_in_flight: 32,
-            max_calls: 8,
+            max_calls: 4,
             viewer_frame_bytes: 16 * 1024,
             speaker_frame_bytes: MAX_CLIENT_FRAME,
             sig_warning: Duration::from_secs(600),

@@ -21,7 +21,9 @@ use crate::dispatch::Class;
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MailboxConfig {
-    /// Bytes of frames that wait for one session, besides its rooms' logs.
+    /// Bytes of frames that wait for one session, besides its rooms' logs. The
+    /// answers to all calls that it may have in flight, 64 KiB each, should
+    /// fit: else a burst of large ones closes a client that is not slow.
     pub bytes: usize,
     /// Frames that wait for one session, besides its rooms' logs.
     pub frames: usize,
@@ -34,7 +36,7 @@ pub struct MailboxConfig {
 impl Default for MailboxConfig {
     fn default() -> Self {
         Self {
-            bytes: 64 * 1024,
+            bytes: 320 * 1024,
             frames: 256,
             lag_frames: 256,
             lag_bytes: 128 * 1024,

@@ -14,7 +14,7 @@ use prometheus_client::registry::Unit;
 
 use super::cell::{Histogram, Snapshot};
 use super::labels::{
-    AskResult, AttemptResult, BackendMethod, CloseReason, DropCause, HandshakeFailure,
+    AskResult, AttemptResult, BackendMethod, CallResult, CloseReason, DropCause, HandshakeFailure,
     MessageClass, Outcome, RefusalCause, Resumed, RowClass, SkipCause, Transport,
 };
 use super::metrics::{END_REASONS, Metrics};
@@ -41,6 +41,7 @@ impl Collector for Scrape {
         lives(&mut page, metrics)?;
         engine(&mut page, metrics)?;
         outbox(&mut page, metrics)?;
+        calls(&mut page, metrics)?;
         backend(&mut page, metrics)?;
         process(&mut page)
     }
@@ -315,6 +316,20 @@ fn outbox(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
         About("outbox_dead", "Events given up", None),
         outbox.dead.get(),
     )
+}
+
+fn calls(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
+    let calls = metrics.calls();
+    let about = About("calls", "Calls of clients to their backends", None);
+    page.counters::<CallResult>(about, |result| calls.results.get(result))?;
+    let about = About(
+        "calls_under_way",
+        "Calls that wait for a backend's answer",
+        None,
+    );
+    page.gauge(about, calls.under_way.get())?;
+    let about = About("calls_time", "Time of a call that was sent", SECONDS);
+    page.histogram(about, &calls.time.snapshot())
 }
 
 fn backend(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {

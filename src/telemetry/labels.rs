@@ -144,6 +144,24 @@ labels! {
         Open = "open",
     }
 
+    /// What a call of a client to its backend came to.
+    CallResult("result") {
+        /// The backend answered, with whatever status below 500.
+        Answered = "answered",
+        /// It answered 5xx.
+        Failed = "failed",
+        /// No answer: not connected, broken off, too long.
+        Unreachable = "unreachable",
+        /// No answer in time.
+        Timeout = "timeout",
+        /// Not sent: no such service.
+        NoRoute = "no_route",
+        /// Not sent: as many as may be were under way.
+        Busy = "busy",
+        /// Not sent: the backend is left alone.
+        Resting = "resting",
+    }
+
     /// What an event for a backend tells of.
     RowClass("kind") {
         /// Lives, rooms, publishers.
@@ -194,6 +212,8 @@ labels! {
         ListBans = "list_bans",
         /// `SetRole`.
         SetRole = "set_role",
+        /// `RemovePublisher`.
+        RemovePublisher = "remove_publisher",
         /// `ListRoles`.
         ListRoles = "list_roles",
         /// `NotifyRoom`.

@@ -11,7 +11,7 @@ use super::collect::Scrape;
 use super::gateway::GatewayMetrics;
 use super::labels::{BackendMethod, DropCause, MessageClass, Outcome};
 use super::shard::ShardMetrics;
-use super::store::{EngineMetrics, OutboxMetrics};
+use super::store::{CallMetrics, EngineMetrics, OutboxMetrics};
 
 /// How many reasons a live may end for: the contract's numbers, which begin
 /// with 0 for unspecified.
@@ -26,6 +26,7 @@ pub struct Metrics {
     lives: LiveMetrics,
     engine: EngineMetrics,
     outbox: OutboxMetrics,
+    calls: CallMetrics,
     backend: Grid<{ BackendMethod::COUNT }, { Outcome::COUNT }>,
 }
 
@@ -41,6 +42,7 @@ impl Metrics {
             lives: LiveMetrics::default(),
             engine: EngineMetrics::default(),
             outbox: OutboxMetrics::default(),
+            calls: CallMetrics::default(),
             backend: Grid::default(),
         })
     }
@@ -80,6 +82,11 @@ impl Metrics {
     /// What is to be told to backends.
     pub fn outbox(&self) -> &OutboxMetrics {
         &self.outbox
+    }
+
+    /// What is counted of clients' calls to their backends.
+    pub fn calls(&self) -> &CallMetrics {
+        &self.calls
     }
 
     /// Counts a call on the internal port by whether it was answered OK.

@@ -25,10 +25,10 @@ mod store;
 pub use gateway::GatewayMetrics;
 pub use health::Health;
 pub use labels::{
-    AskResult, AttemptResult, BackendMethod, CloseReason, DropCause, HandshakeFailure,
+    AskResult, AttemptResult, BackendMethod, CallResult, CloseReason, DropCause, HandshakeFailure,
     MessageClass, RefusalCause, RowClass, SkipCause, Transport,
 };
 pub use logging::LogConfig;
 pub use metrics::{LiveMetrics, Metrics, RoomMetrics};
 pub use shard::ShardMetrics;
-pub use store::{EngineMetrics, OutboxMetrics};
+pub use store::{CallMetrics, EngineMetrics, OutboxMetrics};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::cell::{Counter, Gauge, Histogram, SIZE, TIME, Tally};
-use super::labels::{AskResult, AttemptResult, RowClass};
+use super::labels::{AskResult, AttemptResult, CallResult, RowClass};
 
 /// The counters of the engine's writer.
 #[derive(Debug)]
@@ -47,6 +47,42 @@ impl EngineMetrics {
     /// Sets how many commits wait for the writer.
     pub fn queue_depth(&self, commits: u64) {
         self.queue_depth.set(commits);
+    }
+}
+
+/// The counters of what clients ask of their backends.
+#[derive(Debug)]
+pub struct CallMetrics {
+    pub(super) results: Tally<{ CallResult::COUNT }>,
+    pub(super) under_way: Gauge,
+    pub(super) time: Histogram,
+}
+
+impl Default for CallMetrics {
+    fn default() -> Self {
+        Self {
+            results: Tally::default(),
+            under_way: Gauge::default(),
+            time: Histogram::new(&TIME),
+        }
+    }
+}
+
+impl CallMetrics {
+    /// Counts a call by what it came to.
+    pub fn came_to(&self, result: CallResult) {
+        self.results.add(result.index(), 1);
+    }
+
+    /// Counts a call that is sent.
+    pub fn sent(&self) {
+        self.under_way.add(1);
+    }
+
+    /// A call that was sent is over after this time.
+    pub fn over(&self, spent: Duration) {
+        self.under_way.add(-1);
+        self.time.time(spent);
     }
 }
 

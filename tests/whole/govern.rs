@@ -18,7 +18,7 @@ use crate::people::{Login, Person};
 use crate::running::{APP, Running, Setup, WithKey};
 use crate::scenario::code;
 
-type Govern = GovernServiceClient<InterceptedService<Channel, WithKey>>;
+pub(crate) type Govern = GovernServiceClient<InterceptedService<Channel, WithKey>>;
 type Streams = StreamServiceClient<InterceptedService<Channel, WithKey>>;
 
 async fn channel(running: &Running) -> Channel {
@@ -26,7 +26,7 @@ async fn channel(running: &Running) -> Channel {
     Channel::from_shared(uri).unwrap().connect().await.unwrap()
 }
 
-async fn govern(running: &Running) -> Govern {
+pub(crate) async fn govern(running: &Running) -> Govern {
     GovernServiceClient::with_interceptor(channel(running).await, WithKey)
 }
 

@@ -2,10 +2,12 @@
 
 use livegate_client::wire::{InvitationKind, InvitationOutcome, Role};
 use livegate_client::{Code, RequestError, RoomEventKind, TransportPreference};
+use livegate_proto::backend::RemovePublisherRequest;
 use tempfile::TempDir;
 
+use crate::govern::govern;
 use crate::people::{Login, Person};
-use crate::running::{Running, Setup};
+use crate::running::{APP, Running, Setup};
 
 #[tokio::test]
 async fn a_viewer_asks_takes_the_mic_and_is_told_off_it_when_their_process_dies() {
@@ -55,10 +57,25 @@ async fn a_viewer_asks_takes_the_mic_and_is_told_off_it_when_their_process_dies(
     let member = snapshot.members.iter().find(anna_there).unwrap();
     assert_eq!(member.role(), Role::Publisher);
 
+    let mut govern = govern(&running).await;
+    let off = RemovePublisherRequest {
+        sdk_app_id: APP,
+        room_id: room.clone(),
+        user_id: "anna".into(),
+    };
+    govern.remove_publisher(off).await.unwrap();
+    assert_eq!(publisher(&mut bert).await, ("anna".to_owned(), false));
+    assert_eq!(refused(seat.start_publishing().await), Code::NO_PERMISSION);
+    let invited = stage.invite("anna").await.unwrap();
+    seat.answer(&invited.invitation_id, true).await.unwrap();
+    seat.start_publishing().await.unwrap();
+    assert_eq!(publisher(&mut bert).await, ("anna".to_owned(), true));
+
     anna.kill();
     assert_eq!(publisher(&mut bert).await, ("anna".to_owned(), false));
-    assert_eq!(publisher(&mut host).await, ("anna".to_owned(), true));
-    assert_eq!(publisher(&mut host).await, ("anna".to_owned(), false));
+    for joined in [true, false, true, false] {
+        assert_eq!(publisher(&mut host).await, ("anna".to_owned(), joined));
+    }
     running.stop();
     running.stopped().await;
 }

@@ -57,6 +57,40 @@ async fn entering_another_room_leaves_the_first_on_every_device_and_each_is_told
     running.stopped().await;
 }
 
+#[tokio::test]
+async fn two_devices_that_enter_at_once_end_up_in_one_room() {
+    let dir = TempDir::new().unwrap();
+    let setup = Setup {
+        app: "rooms = { per_user = \"one\" }",
+        ..Setup::default()
+    };
+    let running = Running::start(&dir, &setup).await;
+    for user in ["ada", "bea", "cat", "dan"] {
+        let mut phone = on(user, Platform::Android).connect(&running).await;
+        let mut web = on(user, Platform::Web).connect(&running).await;
+        let here = phone.client.create_room("", "").await.unwrap();
+        let there = phone.client.create_room("", "").await.unwrap();
+        let (first, second) =
+            futures_util::join!(phone.client.enter(&here), web.client.enter(&there));
+        let (first, second) = (first.unwrap(), second.unwrap());
+        let left = tokio::select! {
+            (room, _) = kicked(&mut phone) => room,
+            (room, _) = kicked(&mut web) => room,
+        };
+        let said = [
+            (here, first.send_text("?").await),
+            (there, second.send_text("?").await),
+        ];
+        for (room, result) in said {
+            let refused = result.err().and_then(|error| error.code());
+            let expected = (room == left).then_some(Code::NOT_IN_ROOM);
+            assert_eq!(refused, expected, "{user}");
+        }
+    }
+    running.stop();
+    running.stopped().await;
+}
+
 /// Somebody other than Bert is told to have come or gone.
 async fn presence(person: &mut Person, entered: bool) -> (String, LeaveReason) {
     person

@@ -190,6 +190,13 @@ pub(in crate::backend) fn set_role(
     Ok((room, user_id(&request.user_id)?, role))
 }
 
+pub(in crate::backend) fn remove_publisher(
+    request: &wire::RemovePublisherRequest,
+) -> Result<(RoomKey, UserId), BadRequest> {
+    let room = room_key(request.sdk_app_id, &request.room_id)?;
+    Ok((room, user_id(&request.user_id)?))
+}
+
 pub(in crate::backend) fn notify_room(
     request: wire::NotifyRoomRequest,
 ) -> Result<(RoomKey, String), BadRequest> {

@@ -235,6 +235,20 @@ impl GovernService for Govern {
         self.call(BackendMethod::SetRole, command, act).await
     }
 
+    async fn remove_publisher(
+        &self,
+        request: Request<wire::RemovePublisherRequest>,
+    ) -> Result<Response<wire::RemovePublisherResponse>, Status> {
+        let command = command::remove_publisher(request.get_ref());
+        let act = |(room, user)| async move {
+            let now = self.clock.now();
+            self.actions.remove_publisher(&room, &user, now)?;
+            Ok(wire::RemovePublisherResponse {})
+        };
+        self.call(BackendMethod::RemovePublisher, command, act)
+            .await
+    }
+
     async fn list_roles(
         &self,
         request: Request<wire::ListRolesRequest>,

@@ -186,6 +186,12 @@ fn said(from: &str, nick: &str, content: &Content) -> String {
         Content::Custom { custom_type, bytes } => {
             format!("{who} sends {custom_type} ({bytes} bytes)")
         }
+        Content::Gift {
+            gift_id,
+            combo_total,
+            combo_ended: true,
+            ..
+        } => format!("{who} gave {combo_total} x {gift_id} in a row"),
         Content::Gift { gift_id, count, .. } => format!("{who} gives {count} x {gift_id}"),
         Content::Elements { kinds } => format!("{who} sends {}", kinds.join(", ")),
         Content::Empty {} => format!("{who} says nothing"),

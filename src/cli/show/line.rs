@@ -211,6 +211,9 @@ pub(in crate::cli) enum Content {
         gift_id: String,
         count: u32,
         combo_id: String,
+        /// Of the combo so far; 0 without one.
+        combo_total: u32,
+        combo_ended: bool,
     },
     Elements {
         kinds: Vec<String>,

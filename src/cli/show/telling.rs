@@ -398,6 +398,8 @@ impl From<&Gift> for Content {
             gift_id: gift.gift_id.clone(),
             count: gift.count,
             combo_id: gift.combo_id.clone(),
+            combo_total: gift.combo_total,
+            combo_ended: gift.combo_ended,
         }
     }
 }

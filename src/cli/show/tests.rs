@@ -127,6 +127,8 @@ fn samples() -> Vec<What> {
             gift_id: String::new(),
             count: 1,
             combo_id: String::new(),
+            combo_total: 0,
+            combo_ended: false,
         }),
         message(Content::Empty {}),
         What::Direct {

@@ -163,7 +163,7 @@ impl Core {
             reason: EndReason::RoomDestroyed.as_str().to_owned(),
         };
         let frame = self.aside(push::Body::RoomDestroyed(destroyed), now);
-        self.mic = Mic::new(self.config.mic);
+        self.mic = Mic::new(self.config.mic, now.instant);
         let members = std::mem::take(&mut self.members);
         for session in members.iter().flat_map(|member| &member.sessions) {
             self.following.unseat(session.shard(), &mut self.log);

@@ -7,6 +7,8 @@
 //!   invitation's answer alone, and that they are off it at once, also when
 //!   the log has no place for anything else.
 
+use std::time::Duration;
+
 use livegate_proto::client::{self as wire, InvitationKind, InvitationOutcome, Role, push};
 use livegate_proto::code::Code;
 
@@ -19,6 +21,9 @@ use crate::rooms::members::Member;
 use crate::rooms::mic::{Invitation, Kind};
 use crate::rooms::presence::Person;
 use crate::rooms::refusal::Refusal;
+
+/// When to invite or ask again where there are too many.
+const INVITE_AGAIN: Duration = Duration::from_secs(1);
 
 impl Core {
     /// Invites a member to the mic. A repeat while it is open is the same
@@ -73,7 +78,8 @@ impl Core {
     ) -> Result<wire::InvitationReply, Refusal> {
         self.end_expired(now, out);
         let opened = self.mic.invite(kind, &from.user, to, now);
-        let (invitation, is_new) = opened.map_err(|_| Code::TOO_MANY_INVITATIONS)?;
+        let (invitation, is_new) = opened
+            .map_err(|_| Refusal::new(Code::TOO_MANY_INVITATIONS).retry_after(INVITE_AGAIN))?;
         let invitation_id = self.invitation_id(&invitation);
         let expires_ms = invitation.expires.unix.millis_i64();
         if is_new {
@@ -403,8 +409,8 @@ impl Core {
         }
     }
 
-    /// Tells a member's sessions something of the mic. Not essential: whoever
-    /// is sent more of it than they take must not lose their connection.
+    /// Tells a member's sessions something of the mic. How many there are is
+    /// bounded by the pace of new invitations.
     fn tell_aside(&self, user: &UserId, body: push::Body, now: Moment, out: &mut Out) {
         let Some(member) = self.members.get(user) else {
             return;

@@ -9,7 +9,7 @@ use crate::id::ShardId;
 
 #[test]
 fn an_invitation_waits_thirty_seconds_and_ends_once() {
-    let mut mic = Mic::new(MicConfig::default());
+    let mut mic = Mic::new(MicConfig::default(), Instant(0));
     let (first, new) = invite(&mut mic, "host", "a", 0).unwrap();
     assert!(new);
     assert_eq!(first.expires, at(30_000));
@@ -24,7 +24,7 @@ fn an_invitation_waits_thirty_seconds_and_ends_once() {
 
 #[test]
 fn a_repeat_while_one_is_open_is_the_same_one() {
-    let mut mic = Mic::new(MicConfig::default());
+    let mut mic = Mic::new(MicConfig::default(), Instant(0));
     let (first, _) = invite(&mut mic, "host", "a", 0).unwrap();
     let (again, new) = invite(&mut mic, "host", "a", 9_000).unwrap();
     assert_eq!((again, new), (first.clone(), false));
@@ -35,11 +35,12 @@ fn a_repeat_while_one_is_open_is_the_same_one() {
 
 #[test]
 fn a_user_and_a_room_have_so_many_open() {
-    let mut mic = Mic::new(MicConfig {
+    let config = MicConfig {
         invitations: 3,
         invitations_per_user: 2,
         ..MicConfig::default()
-    });
+    };
+    let mut mic = Mic::new(config, Instant(0));
     invite(&mut mic, "host", "a", 0).unwrap();
     invite(&mut mic, "host", "b", 0).unwrap();
     assert_eq!(invite(&mut mic, "host", "c", 0), Err(Full));
@@ -50,8 +51,21 @@ fn a_user_and_a_room_have_so_many_open() {
 }
 
 #[test]
+fn asking_and_taking_it_back_has_a_pace() {
+    let mut mic = Mic::new(MicConfig::default(), Instant(0));
+    let mut again = |ms| {
+        let (it, _) = invite(&mut mic, "host", "a", ms)?;
+        mic.close(it.number).ok_or(Full)
+    };
+    assert!((0..40).all(|_| again(0).is_ok()));
+    assert_eq!(again(0), Err(Full));
+    assert!(again(100).is_ok());
+    assert_eq!(again(100), Err(Full));
+}
+
+#[test]
 fn the_right_is_kept_for_a_while_by_who_is_lost_and_not_by_who_leaves() {
-    let mut mic = Mic::new(MicConfig::default());
+    let mut mic = Mic::new(MicConfig::default(), Instant(0));
     mic.give(&user("a")).unwrap();
     mic.went(&user("a"), true, at(1_000).instant);
     assert_eq!(mic.deadline(), Some(at(61_000).instant));
@@ -66,7 +80,7 @@ fn the_right_is_kept_for_a_while_by_who_is_lost_and_not_by_who_leaves() {
 
 #[test]
 fn a_user_takes_the_mic_from_their_own_other_session() {
-    let mut mic = Mic::new(MicConfig::default());
+    let mut mic = Mic::new(MicConfig::default(), Instant(0));
     assert_eq!(mic.start(&user("a"), session(1)), Ok(None));
     assert_eq!(mic.start(&user("a"), session(2)), Ok(Some(session(1))));
     assert_eq!(mic.lose(session(1)), None, "it has it no longer");
@@ -76,10 +90,11 @@ fn a_user_takes_the_mic_from_their_own_other_session() {
 
 #[test]
 fn the_mic_has_so_many_places() {
-    let mut mic = Mic::new(MicConfig {
+    let config = MicConfig {
         publishers: 1,
         ..MicConfig::default()
-    });
+    };
+    let mut mic = Mic::new(config, Instant(0));
     mic.give(&user("a")).unwrap();
     assert_eq!(mic.give(&user("a")), Ok(()));
     assert_eq!(mic.give(&user("b")), Err(Full));
@@ -120,7 +135,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..120)
     ) {
         let config = MicConfig { invitations: 8, publishers: 3, ..MicConfig::default() };
-        let mut mic = Mic::new(config);
+        let mut mic = Mic::new(config, Instant(0));
         let (mut now, mut open, mut on) = (0, BTreeSet::new(), BTreeSet::new());
         for step in steps {
             match step {

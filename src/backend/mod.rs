@@ -18,6 +18,7 @@
 mod auth;
 mod command;
 mod config;
+mod dead;
 mod deadline;
 mod doors;
 mod grpc;
@@ -31,6 +32,7 @@ mod v4;
 
 pub use auth::{ApiKeys, BadApiKey, KeyProblem};
 pub use config::{BackendConfig, BadBackendConfig, InternalTls, V4Config};
+pub use dead::{Count, Letter, Letters, Order, dead_letters};
 pub use doors::Backend;
 pub use grpc::BackendActions;
 pub use port::{InternalPort, NotBound};

@@ -169,7 +169,8 @@ struct Problem {
     error: &'static str,
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> Response {
+/// An answer of the port's own.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let text = serde_json::to_string(body).expect("made of plain fields");
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;

@@ -36,4 +36,5 @@ pub use config::{AppCallback, CallbackConfig};
 pub use delivery::{CallbackError, Delivery, Problem};
 pub use dispatcher::{Attempt, Deliver, Dispatcher};
 pub use sign::{EVENT_ID, SIGNATURE, Signer, TIMESTAMP, vendor_sign};
+pub use target::operator_client;
 pub use teller::Teller;

@@ -176,6 +176,19 @@ pub(super) fn client(
         .build()
 }
 
+/// A client for operators, who call their own gateway.
+///
+/// # Errors
+/// [`Problem`] says what is wrong with the file of authorities.
+pub fn operator_client(
+    url: &Url,
+    ca_file: Option<&Path>,
+    timeout: Duration,
+) -> Result<Client, Problem> {
+    let tls = tls(url, ca_file).map_err(|(_, problem)| problem)?;
+    client(tls, None, timeout, timeout).map_err(Problem::Client)
+}
+
 /// TLS towards `url`, with the authorities of a file or of the system.
 pub(super) fn tls(
     url: &Url,

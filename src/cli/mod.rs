@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+mod callbacks;
 mod certs;
 mod config;
 mod connect;
@@ -38,6 +39,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Callbacks(callbacks::Args),
     Certs(certs::Args),
     Config(config::Args),
     Host(host::Args),
@@ -57,6 +59,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(command: Command) -> ExitCode {
     match command {
+        Command::Callbacks(args) => callbacks::run(&args),
         Command::Certs(args) => certs::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Host(args) => host::run(&args),

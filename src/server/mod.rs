@@ -28,7 +28,9 @@ pub use node::{Node, NodeSettings, StartError};
 pub use settings::Settings;
 
 use crate::auth::{AuthConfig, HmacKey, KeyRing};
-use crate::backend::{ApiKeys, Backend, BackendConfig, Doors, InternalPort, V4, V4Parts, routes};
+use crate::backend::{
+    ApiKeys, Backend, BackendConfig, Doors, InternalPort, V4, V4Parts, dead_letters, routes,
+};
 use crate::callback::call::Routes;
 use crate::callback::{Delivery, Dispatcher};
 use crate::clock::Clock;
@@ -172,7 +174,8 @@ impl Server {
             behind.clone(),
         ));
         node.rooms.accepting(node.clock.now())?;
-        let doors = routes(self.doors).merge(self.v4.router());
+        let dead = dead_letters(node.engine.outbox(), Arc::clone(&self.doors.keys));
+        let doors = routes(self.doors).merge(self.v4.router()).merge(dead);
         tasks.spawn(self.internal.run(doors, internal_stop.clone()));
         let gateway_stop = CancellationToken::new();
         let gateway = self.strangers.spawn(self.gateway.run(gateway_stop.clone()));

@@ -11,6 +11,7 @@
 
 mod asking;
 mod certificates;
+mod dead_letters;
 mod demo;
 mod devices;
 mod drain;

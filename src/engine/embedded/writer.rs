@@ -349,10 +349,9 @@ impl Writer {
                 self.owed.push(commit);
                 continue;
             }
-            for row in &commit.outbox {
-                if quiet || !is_fact(row.kind) {
-                    self.metrics.outbox().shed(row.kind.into(), 1);
-                }
+            // Of any other, whoever submitted it is told.
+            for row in commit.outbox.iter().filter(|_| quiet) {
+                self.metrics.outbox().shed(row.kind.into(), 1);
             }
             rest.push(commit);
         }

@@ -180,6 +180,7 @@ impl Core {
             self.stats_due = Some(now.instant + self.config.stats_every);
             if let Some((_, stats)) = self.live.stats(now) {
                 self.likes.add(stats.likes);
+                self.likes_inherited();
             }
         }
         self.apply(effects, now, out);

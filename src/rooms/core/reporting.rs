@@ -33,6 +33,8 @@ pub(crate) struct Reports {
     changes: Vec<OutboxRow>,
     /// How many of them are being recorded.
     recording: usize,
+    /// Likes that were told, or counted before this process.
+    likes: u64,
 }
 
 impl Reports {
@@ -45,6 +47,7 @@ impl Reports {
             moves_due: None,
             changes: Vec::new(),
             recording: 0,
+            likes: 0,
         }
     }
 
@@ -112,6 +115,31 @@ impl Core {
             content: &content,
         };
         out.tells.push(tell::said(event, &self.site(), &said, seq));
+    }
+
+    /// A window of likes is over: one event for all of them, from nobody in
+    /// particular and without a place in the order.
+    pub(super) fn report_likes(&mut self, total: u64, now: Moment, out: &mut Out) {
+        let before = std::mem::replace(&mut self.reports.likes, total);
+        let count = total.saturating_sub(before);
+        if count == 0 {
+            return;
+        }
+        let data = format!("{{\"cmd\":\"like\",\"count\":{count},\"total\":{total}}}");
+        let likes = wire::Custom {
+            r#type: "like".to_owned(),
+            data: data.into_bytes().into(),
+        };
+        let message = wire::RoomMessage {
+            content: Some(wire::room_message::Content::Custom(likes)),
+            ..wire::RoomMessage::default()
+        };
+        self.report_said(&message, Origin::Unknown, 0, now, out);
+    }
+
+    /// Likes of an earlier process were told by it.
+    pub(super) fn likes_inherited(&mut self) {
+        self.reports.likes = self.likes.total();
     }
 
     /// A user came or went. In a room that is told of by name each is told at

@@ -28,6 +28,7 @@ impl Core {
             None => {}
         }
         if let Some(likes) = self.likes.due(now.instant) {
+            self.report_likes(likes, now, out);
             let room = self.key.room.as_str();
             self.flash
                 .set_totals(room, wire::Totals { likes }, now.unix);

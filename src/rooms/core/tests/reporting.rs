@@ -74,6 +74,31 @@ fn a_repeat_and_what_was_discarded_are_not_told() {
 }
 
 #[test]
+fn a_window_of_likes_is_told_once_with_its_count() {
+    let mut room = Room::new();
+    room.core.reports = Reports::new(Tells::NONE.with(Tell::AfterSendMsg));
+    room.enter(1, "anna").unwrap();
+    for _ in 0..5 {
+        let now = room.moment();
+        room.core.like(session(1), 3, now, &mut room.out).unwrap();
+    }
+    room.advance(500);
+    room.tick();
+    let rows = std::mem::take(&mut room.out.tells);
+    let counts: Vec<u64> = rows
+        .iter()
+        .map(|row| {
+            let body: serde_json::Value = serde_json::from_slice(&row.body).unwrap();
+            let data = body["MsgBody"][0]["MsgContent"]["Data"].as_str().unwrap();
+            let data: serde_json::Value = serde_json::from_str(data).unwrap();
+            data["count"].as_u64().unwrap()
+        })
+        .collect();
+    // The first is told at once, those that follow it together.
+    assert_eq!(counts, [3, 12]);
+}
+
+#[test]
 fn a_large_room_tells_of_many_at_once_and_of_all() {
     let mut room = Room::new();
     room.configure(|config| config.report_names = 30);

@@ -333,8 +333,10 @@ fn calls(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
 }
 
 fn backend(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
-    let about = About("backend_calls", "Calls on the internal port", None);
-    page.counter_grid::<BackendMethod, Outcome>(about, |m, o| metrics.backend().row(m).get(o))
+    let about = About("backend_calls", "Calls of gRPC on the internal port", None);
+    page.counter_grid::<BackendMethod, Outcome>(about, |m, o| metrics.backend().row(m).get(o))?;
+    let about = About("v4_answers", "Answers of the v4 API by code", None);
+    page.by_code(about, |code| metrics.v4().get(code))
 }
 
 fn process(page: &mut Page<'_>) -> fmt::Result {

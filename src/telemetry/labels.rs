@@ -174,8 +174,6 @@ labels! {
 
     /// A call on the internal port.
     BackendMethod("method") {
-        /// A command of the v4 JSON API.
-        V4 = "v4",
         /// `PushToRoom`.
         PushToRoom = "push_to_room",
         /// `PushToUser`.

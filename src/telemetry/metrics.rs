@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use livegate_proto::client::EndReason;
+use livegate_proto::code::Code;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
 use super::cell::{Counter, Gauge, Grid, Tally};
 use super::collect::Scrape;
 use super::gateway::GatewayMetrics;
-use super::labels::{BackendMethod, DropCause, MessageClass, Outcome};
+use super::labels::{BackendMethod, CODES, DropCause, MessageClass, Outcome, code_index};
 use super::shard::ShardMetrics;
 use super::store::{CallMetrics, EngineMetrics, OutboxMetrics};
 
@@ -28,6 +29,7 @@ pub struct Metrics {
     outbox: OutboxMetrics,
     calls: CallMetrics,
     backend: Grid<{ BackendMethod::COUNT }, { Outcome::COUNT }>,
+    v4: Tally<CODES>,
 }
 
 impl Metrics {
@@ -44,6 +46,7 @@ impl Metrics {
             outbox: OutboxMetrics::default(),
             calls: CallMetrics::default(),
             backend: Grid::default(),
+            v4: Tally::default(),
         })
     }
 
@@ -93,6 +96,15 @@ impl Metrics {
     pub fn backend_call(&self, method: BackendMethod, ok: bool) {
         let outcome = if ok { Outcome::Ok } else { Outcome::Error };
         self.backend.row(method.index()).add(outcome.index(), 1);
+    }
+
+    /// Counts an answer of the v4 API by its code.
+    pub fn v4_answer(&self, code: Code) {
+        self.v4.add(code_index(code), 1);
+    }
+
+    pub(super) fn v4(&self) -> &Tally<CODES> {
+        &self.v4
     }
 
     pub(super) fn backend(&self) -> &Grid<{ BackendMethod::COUNT }, { Outcome::COUNT }> {

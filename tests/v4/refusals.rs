@@ -226,6 +226,29 @@ async fn calls_beyond_the_rate_are_refused_by_command() {
 }
 
 #[tokio::test]
+async fn answers_are_counted_by_their_code() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let site = Site::start().await;
+    site.api.ok(LIST, &json!({})).await;
+    for _ in 0..2 {
+        site.api.refused("no/such", &json!({})).await;
+    }
+    let mut stream = TcpStream::connect(site.running.internal).await.unwrap();
+    let head = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await.unwrap();
+    for line in [
+        "livegate_v4_answers_total{code=\"0\"} 1\n",
+        "livegate_v4_answers_total{code=\"60009\"} 2\n",
+    ] {
+        assert!(page.contains(line), "{line}");
+    }
+    assert!(!page.contains("60010"));
+    site.stop().await;
+}
+
+#[tokio::test]
 async fn broadcasts_beyond_their_rate_are_refused() {
     let site = Site::start().await;
     let said = json!({"Random": 1, "MsgBody": crate::api::text("hi")});

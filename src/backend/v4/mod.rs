@@ -52,7 +52,7 @@ use crate::actions::Actions;
 use crate::auth::KeyRing;
 use crate::clock::{Clock, Moment};
 use crate::id::{AppId, UserId, UserKey};
-use crate::telemetry::{BackendMethod, Metrics};
+use crate::telemetry::Metrics;
 
 /// All commands, by service.
 const TABLE: &[&[Command]] = &[
@@ -215,6 +215,9 @@ impl V4 {
 async fn serve(State(v4): State<Arc<V4>>, request: Request) -> Response {
     let answered = tokio::time::timeout(v4.config.deadline, v4.answer(request)).await;
     let answered = answered.unwrap_or_else(|_| Err(Code::REQUEST_TIMEOUT.into()));
-    v4.metrics.backend_call(BackendMethod::V4, answered.is_ok());
+    let code = answered
+        .as_ref()
+        .map_or_else(|problem| problem.code, |_| Code::OK);
+    v4.metrics.v4_answer(code);
     answer::render(answered)
 }

@@ -15,7 +15,6 @@
 //!
 //! Nothing of it runs on a shard.
 
-mod breaker;
 mod headers;
 mod route;
 
@@ -187,8 +186,8 @@ impl Calls {
         let place = Arc::clone(&route.places).try_acquire_owned();
         let place = place.map_err(|_| CallError::Busy)?;
         let begun = self.clock.now().instant;
-        let admitted = route.breaker.lock().admit(begun);
-        admitted.map_err(CallError::Resting)?;
+        let admitted = route.breaker.lock().admit(&route.limits, begun);
+        admitted.map_err(|until| CallError::Resting(until.since(begun)))?;
         let (dispatch, clock) = (self.dispatch.clone(), self.clock.clone());
         let metrics = Arc::clone(&self.metrics);
         metrics.calls().sent();
@@ -251,8 +250,10 @@ impl Route {
             Ok(answer) => answer.status >= 500,
             Err(error) => *error != CallError::TooLarge,
         };
-        let now = clock.now().instant;
-        if self.breaker.lock().outcome(!failed, now) {
+        let mut breaker = self.breaker.lock();
+        if !failed {
+            breaker.succeeded();
+        } else if breaker.failed(&self.limits, clock.now().instant) {
             tracing::warn!(service = %call.service, app = %call.app, "a backend fails: left alone");
         }
         answer

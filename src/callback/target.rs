@@ -24,6 +24,7 @@ use super::config::{AppCallback, CallbackConfig};
 use super::delivery::Problem;
 use super::networks::{Networks, Resolver};
 use super::sign::{EVENT_ID, SIGNATURE, Signer, TIMESTAMP, vendor_sign};
+use crate::auth::SecretText;
 use crate::clock::Unix;
 use crate::id::AppId;
 
@@ -72,29 +73,24 @@ impl Target {
         if app.sdk_app_id == 0 {
             return Err(("sdk_app_id", Problem::NoApp));
         }
-        let url = Url::parse(&app.url).map_err(|_| ("url", Problem::Url))?;
-        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-            return Err(("url", Problem::Url));
-        }
-        if app.secrets.is_empty() || app.secrets.len() > MAX_SECRETS {
-            return Err(("secrets", Problem::Secrets));
-        }
-        let secrets = || app.secrets.iter().map(|secret| secret.secret());
-        if secrets().any(|secret| secret.expose_secret().chars().count() < MIN_SECRET) {
-            return Err(("secrets", Problem::ShortSecret));
-        }
-        let networks = Networks::parse(&app.networks).ok_or(("networks", Problem::Networks))?;
-        if !networks.allow_written(&url) {
-            return Err(("url", Problem::Address));
-        }
-        let ca_file = app.ca_file.as_ref().map(|file| base.join(file));
-        let tls = tls(&url, ca_file.as_deref())?;
-        let client = client(tls, Some(networks), config.connect_timeout, timeout);
+        let line = Line {
+            url: &app.url,
+            secrets: &app.secrets,
+            ca_file: app.ca_file.as_deref(),
+            networks: &app.networks,
+            connect_timeout: config.connect_timeout,
+            timeout,
+        };
+        let Opened {
+            url,
+            signer,
+            client,
+        } = line.open(base)?;
         Ok(Self {
             app: AppId(app.sdk_app_id),
-            signer: Signer::new(secrets()),
+            signer,
             token: token(app)?,
-            client: client.map_err(|error| ("url", Problem::Client(error)))?,
+            client,
             url,
         })
     }
@@ -140,6 +136,55 @@ impl Target {
     }
 }
 
+/// What leads to a backend, as it is configured.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    pub(super) url: &'a str,
+    pub(super) secrets: &'a [SecretText],
+    pub(super) ca_file: Option<&'a Path>,
+    pub(super) networks: &'a [String],
+    pub(super) connect_timeout: Duration,
+    /// Of one attempt.
+    pub(super) timeout: Duration,
+}
+
+/// A backend that can be called.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) url: Url,
+    pub(super) signer: Signer,
+    pub(super) client: Client,
+}
+
+impl Line<'_> {
+    /// Checks everything and sets the client up. Connects to nothing.
+    pub(super) fn open(&self, base: &Path) -> Result<Opened, (&'static str, Problem)> {
+        let url = Url::parse(self.url).map_err(|_| ("url", Problem::Url))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+            return Err(("url", Problem::Url));
+        }
+        if self.secrets.is_empty() || self.secrets.len() > MAX_SECRETS {
+            return Err(("secrets", Problem::Secrets));
+        }
+        let secrets = || self.secrets.iter().map(|secret| secret.secret());
+        if secrets().any(|secret| secret.expose_secret().chars().count() < MIN_SECRET) {
+            return Err(("secrets", Problem::ShortSecret));
+        }
+        let networks = Networks::parse(self.networks).ok_or(("networks", Problem::Networks))?;
+        if !networks.allow_written(&url) {
+            return Err(("url", Problem::Address));
+        }
+        let ca_file = self.ca_file.map(|file| base.join(file));
+        let tls = tls(&url, ca_file.as_deref())?;
+        let client = client(tls, Some(networks), self.connect_timeout, self.timeout);
+        Ok(Opened {
+            signer: Signer::new(secrets()),
+            client: client.map_err(|error| ("url", Problem::Client(error)))?,
+            url,
+        })
+    }
+}
+
 fn token(app: &AppCallback) -> Result<Option<SecretString>, (&'static str, Problem)> {
     let Some(token) = app.token.as_ref().map(|token| token.secret()) else {
         return Ok(None);
@@ -153,7 +198,7 @@ fn token(app: &AppCallback) -> Result<Option<SecretString>, (&'static str, Probl
 
 /// A client that calls what it is told to and nothing else; with `networks`, only
 /// where they allow.
-pub(super) fn client(
+fn client(
     tls: ClientConfig,
     networks: Option<Networks>,
     connect_timeout: Duration,
@@ -190,10 +235,7 @@ pub fn operator_client(
 }
 
 /// TLS towards `url`, with the authorities of a file or of the system.
-pub(super) fn tls(
-    url: &Url,
-    ca_file: Option<&Path>,
-) -> Result<ClientConfig, (&'static str, Problem)> {
+fn tls(url: &Url, ca_file: Option<&Path>) -> Result<ClientConfig, (&'static str, Problem)> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

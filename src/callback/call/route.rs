@@ -9,16 +9,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use reqwest::header::HeaderValue;
 use reqwest::{Client, Url};
-use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
-use super::breaker::Breaker;
 use crate::auth::SecretText;
+use crate::callback::breaker::{Breaker, Limits};
 use crate::callback::delivery::Problem;
 use crate::callback::sign::Signer;
-use crate::callback::target::{self, MAX_SECRETS, MIN_SECRET};
+use crate::callback::target::Line;
 use crate::clock::span;
 use crate::id::AppId;
 
@@ -43,6 +42,9 @@ pub struct RouteConfig {
     /// configuration file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// Networks in which a name in `url` may lie besides public addresses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<String>,
     /// What the body is said to be.
     pub content_type: String,
     /// Longest time of a call, its retry included.
@@ -70,6 +72,7 @@ impl Default for RouteConfig {
             url: String::new(),
             secrets: Vec::new(),
             ca_file: None,
+            networks: Vec::new(),
             content_type: "application/json".to_owned(),
             timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(2),
@@ -139,6 +142,7 @@ pub(super) struct Route {
     pub(super) idempotent: bool,
     /// Calls that may be under way.
     pub(super) places: Arc<Semaphore>,
+    pub(super) limits: Limits,
     pub(super) breaker: Mutex<Breaker>,
 }
 
@@ -185,18 +189,6 @@ impl Route {
         if !printable || !(1..=MAX_SERVICE).contains(&config.service.len()) {
             return Err(("service", RouteProblem::Service));
         }
-        let wrong = |key, problem: Problem| (key, RouteProblem::from(problem));
-        let url = Url::parse(&config.url).map_err(|_| wrong("url", Problem::Url))?;
-        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-            return Err(wrong("url", Problem::Url));
-        }
-        if config.secrets.is_empty() || config.secrets.len() > MAX_SECRETS {
-            return Err(wrong("secrets", Problem::Secrets));
-        }
-        let secrets = || config.secrets.iter().map(|secret| secret.secret());
-        if secrets().any(|secret| secret.expose_secret().chars().count() < MIN_SECRET) {
-            return Err(wrong("secrets", Problem::ShortSecret));
-        }
         let content_type = HeaderValue::from_str(&config.content_type)
             .map_err(|_| ("content_type", RouteProblem::ContentType))?;
         for (key, is_nothing) in [
@@ -208,19 +200,32 @@ impl Route {
                 return Err((key, RouteProblem::Nothing));
             }
         }
-        let ca_file = config.ca_file.as_ref().map(|file| base.join(file));
-        let tls = target::tls(&url, ca_file.as_deref());
-        let tls = tls.map_err(|(key, problem)| wrong(key, problem))?;
-        let client = target::client(tls, None, config.connect_timeout, config.timeout);
+        let line = Line {
+            url: &config.url,
+            secrets: &config.secrets,
+            ca_file: config.ca_file.as_deref(),
+            networks: &config.networks,
+            connect_timeout: config.connect_timeout,
+            timeout: config.timeout,
+        };
+        let opened = line.open(base);
+        let opened = opened.map_err(|(key, problem)| (key, RouteProblem::from(problem)))?;
         Ok(Self {
-            signer: Signer::new(secrets()),
-            client: client.map_err(|error| wrong("url", Problem::Client(error)))?,
-            url,
+            url: opened.url,
+            signer: opened.signer,
+            client: opened.client,
             content_type,
             timeout: config.timeout,
             idempotent: config.idempotent,
             places: Arc::new(Semaphore::new(config.parallel.min(Semaphore::MAX_PERMITS))),
-            breaker: Mutex::new(Breaker::new(config.failures, config.rest)),
+            limits: Limits {
+                failures: match config.failures {
+                    0 => u32::MAX,
+                    failures => failures,
+                },
+                rest: config.rest,
+            },
+            breaker: Mutex::default(),
         })
     }
 }

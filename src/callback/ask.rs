@@ -134,6 +134,8 @@ pub enum Verdict {
 #[derive(Debug, Default)]
 pub struct Asks {
     apps: HashMap<AppId, App, RandomState>,
+    /// Of this process, random: with a number, a question's id.
+    prefix: u64,
     questions: AtomicU64,
 }
 
@@ -185,8 +187,11 @@ impl Asks {
             };
             apps.insert(app.target.app(), app);
         }
+        let mut prefix = [0; 8];
+        aws_lc_rs::rand::fill(&mut prefix).expect("the system has randomness");
         Ok(Self {
             apps,
+            prefix: u64::from_le_bytes(prefix),
             questions: AtomicU64::new(0),
         })
     }
@@ -206,7 +211,7 @@ impl Asks {
     /// A fresh id for a question.
     pub fn event_id(&self) -> String {
         let number = self.questions.fetch_add(1, Ordering::Relaxed);
-        format!("ask:{number}")
+        format!("ask:{:016x}:{number}", self.prefix)
     }
 
     /// Asks. Ends within `ask_timeout`.

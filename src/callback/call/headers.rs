@@ -1,6 +1,6 @@
 //! What a backend is told of a call beside its body, and the signature.
 //!
-//! The signature is that of [`Signer`] with the identity in place of the event
+//! The signature is that of [`Signer`](crate::callback::Signer) with the identity in place of the event
 //! id: the values of the headers [`SIGNED`], in that order and as they are
 //! sent, joined by newlines. So nobody who has seen one call can make another
 //! user's of it. No value has a newline: all but printable ASCII is

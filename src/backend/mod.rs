@@ -22,6 +22,7 @@ mod dead;
 mod deadline;
 mod doors;
 mod grpc;
+mod leftover;
 mod port;
 mod routes;
 mod status;

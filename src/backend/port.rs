@@ -30,6 +30,7 @@ use tracing::{debug, warn};
 
 use super::config::{BackendConfig, BadBackendConfig};
 use super::deadline;
+use super::leftover;
 use super::tls::{BadInternalTls, Secured};
 
 /// How long to wait after the system gave no socket.
@@ -104,6 +105,7 @@ impl InternalPort {
             tls: self.tls,
             header_deadline: self.config.header_deadline,
             request_deadline: self.config.request_deadline,
+            max_body_bytes: self.config.max_body_bytes,
             stop: stop.clone(),
         });
         loop {
@@ -184,6 +186,7 @@ struct Server {
     tls: Option<Secured>,
     header_deadline: Duration,
     request_deadline: Duration,
+    max_body_bytes: usize,
     stop: CancellationToken,
 }
 
@@ -254,11 +257,16 @@ impl Server {
     ) -> Result<Response<Body>, Infallible> {
         let is_grpc = deadline::is_grpc(&request);
         let within = deadline::of(&request, self.request_deadline);
+        let (request, leftover) = leftover::lend(request.map(Body::new));
         let answer = self.routes.clone().oneshot(request);
-        let Some(within) = within else {
-            return answer.await;
+        let answer = match within {
+            None => answer.await,
+            Some(within) => match tokio::time::timeout(within, answer).await {
+                Ok(answer) => answer,
+                Err(_) => return Ok(deadline::late(is_grpc)),
+            },
         };
-        let answer = tokio::time::timeout(within, answer).await;
-        answer.unwrap_or_else(|_| Ok(deadline::late(is_grpc)))
+        leftover.drain(self.max_body_bytes).await;
+        answer
     }
 }

@@ -198,6 +198,35 @@ async fn a_path_that_is_not_there_is_never_200() {
 }
 
 #[tokio::test]
+async fn a_connection_outlives_an_answer_that_needed_no_body() {
+    let running = running(|_| ()).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let head = "POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n";
+    for _ in 0..2 {
+        let expecting = format!("{head}expect: 100-continue\r\n\r\n");
+        stream.write_all(expecting.as_bytes()).await.unwrap();
+        let go_on = read_head(&mut stream).await;
+        assert!(go_on.starts_with("HTTP/1.1 100"), "{go_on}");
+        stream.write_all(b"body").await.unwrap();
+        let answer = read_head(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        let length = answer.split("content-length: ").nth(1).unwrap();
+        let length = length.lines().next().unwrap().parse().unwrap();
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await.unwrap();
+    }
+}
+
+/// The head of the next answer.
+async fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        head.push(char::from(stream.read_u8().await.unwrap()));
+    }
+    head
+}
+
+#[tokio::test]
 async fn a_call_needs_one_of_the_keys() {
     let running = running(|_| ()).await;
     let mut client = running.grpc().await;

@@ -48,6 +48,11 @@ async fn answer(
 ) -> Response {
     let query = query(request.uri().query().unwrap_or_default());
     let is_post = request.method() == Method::POST;
+    // Whatever the answer: a body that is not read ends the connection.
+    let most = lobby.config().body_bytes;
+    let Ok(body) = to_bytes(request.into_body(), most).await else {
+        return Problem::NoBody(StatusCode::PAYLOAD_TOO_LARGE).into_response();
+    };
     if kind == "utils" {
         return login_info(&lobby, &command, &query).unwrap_or_else(Problem::into_response);
     }
@@ -57,10 +62,6 @@ async fn answer(
     if !is_post {
         return (StatusCode::METHOD_NOT_ALLOWED, "POST only").into_response();
     }
-    let most = lobby.config().body_bytes;
-    let Ok(body) = to_bytes(request.into_body(), most).await else {
-        return Problem::NoBody(StatusCode::PAYLOAD_TOO_LARGE).into_response();
-    };
     let answered = carry_out(&lobby, kind, &command, &query, &body).await;
     answered.map_or_else(Problem::into_response, done)
 }

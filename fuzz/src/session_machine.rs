@@ -73,6 +73,7 @@ impl World {
         let opening = Opening {
             request_id: 1,
             jitter: 7,
+            calls: false,
         };
         let limits = SessionConfig::default();
         let config = Arc::new(limits.clone());

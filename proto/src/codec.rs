@@ -14,8 +14,9 @@ pub const PREFIX_LEN: usize = 4;
 /// signature needs less than 3 KiB).
 pub const MAX_PRELOGIN_FRAME: usize = 4 * 1024;
 
-/// Most bytes of a frame body from a client after login.
-pub const MAX_CLIENT_FRAME: usize = 64 * 1024;
+/// Most bytes of a frame body from a client after login: a call's body of
+/// 64 KiB and its envelope fit.
+pub const MAX_CLIENT_FRAME: usize = 66 * 1024;
 
 /// Most bytes of a frame body from the gateway.
 pub const MAX_SERVER_FRAME: usize = 256 * 1024;

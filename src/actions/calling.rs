@@ -2,9 +2,15 @@
 
 use super::{Actions, Done};
 use crate::callback::call::Call;
+use crate::id::AppId;
 use crate::rooms::Refusal;
 
 impl Actions {
+    /// Whether the app has a service that clients may call.
+    pub fn takes_calls(&self, app: AppId) -> bool {
+        self.calls.has_routes(app)
+    }
+
     /// Sends a call up; its answer comes as
     /// [`SessionEvent::Answered`](crate::dispatch::SessionEvent).
     ///

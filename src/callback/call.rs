@@ -166,6 +166,11 @@ impl Calls {
         }
     }
 
+    /// Whether calls of the app lead anywhere.
+    pub fn has_routes(&self, app: AppId) -> bool {
+        self.routes.has(app)
+    }
+
     /// Sends a call up. After `Ok` its session is answered, with
     /// [`SessionEvent::Answered`] to `request_id`.
     ///

@@ -22,8 +22,11 @@ pub struct SessionConfig {
     pub max_calls: usize,
     /// Bytes of a frame from a viewer: a message body and its envelope fit.
     pub viewer_frame_bytes: usize,
-    /// Bytes of a frame from a host, publisher or admin; at most 65,536.
+    /// Bytes of a frame from a host, publisher or admin; at most 67,584.
     pub speaker_frame_bytes: usize,
+    /// Bytes of a frame from anybody whose app takes calls; at most 67,584: a
+    /// call's body of 64 KiB and its envelope fit.
+    pub caller_frame_bytes: usize,
     /// A client is told so long before its signature ends.
     #[serde(with = "crate::clock::span")]
     pub sig_warning: Duration,
@@ -45,7 +48,8 @@ impl Default for SessionConfig {
             max_in_flight: 32,
             max_calls: 4,
             viewer_frame_bytes: 16 * 1024,
-            speaker_frame_bytes: MAX_CLIENT_FRAME,
+            speaker_frame_bytes: 64 * 1024,
+            caller_frame_bytes: MAX_CLIENT_FRAME,
             sig_warning: Duration::from_secs(600),
             sig_linger: Duration::from_secs(60),
             heartbeat: HeartbeatConfig::default(),
@@ -76,7 +80,7 @@ impl SessionConfig {
     pub fn validate(&self) -> Result<(), BadSessionConfig> {
         let heartbeat = &self.heartbeat;
         let frames = SMALLEST_FRAME..=MAX_CLIENT_FRAME;
-        let frame = "must lie between 13,312 and 65,536";
+        let frame = "must lie between 13,312 and 67,584";
         let allowance = "must be longer than its interval";
         let zero = "must be at least 1";
         let rules = [
@@ -90,6 +94,11 @@ impl SessionConfig {
             (
                 "speaker_frame_bytes",
                 frames.contains(&self.speaker_frame_bytes),
+                frame,
+            ),
+            (
+                "caller_frame_bytes",
+                frames.contains(&self.caller_frame_bytes),
                 frame,
             ),
             (

@@ -69,6 +69,8 @@ pub struct Opening {
     pub request_id: u64,
     /// Random: spreads the heartbeats of sessions that begin together.
     pub jitter: u16,
+    /// Whether the user's app takes calls, whose bodies need longer frames.
+    pub calls: bool,
 }
 
 /// A logged-in connection.
@@ -82,6 +84,7 @@ pub struct Session {
     in_flight: InFlight,
     throttled: u32,
     jitter: u16,
+    calls: bool,
     closed: bool,
 }
 
@@ -102,6 +105,7 @@ impl Session {
             in_flight: InFlight::default(),
             throttled: 0,
             jitter: opening.jitter,
+            calls: opening.calls,
             closed: false,
         };
         let welcome = session.welcome(now);
@@ -205,10 +209,14 @@ impl Session {
 
     /// Most bytes of the client's next frame body.
     pub fn max_frame_bytes(&self) -> usize {
-        if self.is_speaker() {
-            self.config.speaker_frame_bytes
-        } else {
-            self.config.viewer_frame_bytes
+        let config = &self.config;
+        let as_speaker = match self.is_speaker() {
+            true => config.speaker_frame_bytes,
+            false => config.viewer_frame_bytes,
+        };
+        match self.calls {
+            true => as_speaker.max(config.caller_frame_bytes),
+            false => as_speaker,
         }
     }
 

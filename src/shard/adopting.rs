@@ -46,6 +46,7 @@ impl<C: Carrier> State<C> {
         let opening = Opening {
             request_id: adopted.request_id,
             jitter: self.jitter(),
+            calls: self.parts.actions.takes_calls(adopted.login.key.app),
         };
         let Adopted {
             io,

@@ -20,6 +20,7 @@ mod gift_shop;
 mod gifts;
 mod govern;
 mod hook;
+mod longest_call;
 mod mic;
 mod one_room;
 mod people;

@@ -177,6 +177,11 @@ impl Routes {
         Ok(Self(all))
     }
 
+    /// Whether the app has any.
+    pub(super) fn has(&self, app: AppId) -> bool {
+        self.0.get(&app).is_some_and(|routes| !routes.is_empty())
+    }
+
     /// The route of an app's service.
     pub(super) fn get(&self, app: AppId, service: &str) -> Option<&Arc<Route>> {
         self.0.get(&app)?.get(service)

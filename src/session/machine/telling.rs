@@ -15,7 +15,7 @@ impl Session {
             heartbeat_ms: self.heartbeat().interval_ms(),
             time_ms: now.unix.millis_i64(),
             sig_expires_at: seconds(self.identity.sig_expires),
-            max_frame_bytes: to_u32(self.config.viewer_frame_bytes),
+            max_frame_bytes: to_u32(self.max_frame_bytes()),
             max_rooms: to_u32(self.config.max_rooms),
         }
     }

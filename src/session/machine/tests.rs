@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use livegate_proto::Message;
-use livegate_proto::client::{self as wire, PingRequest};
+use livegate_proto::client::{self as wire, CallRequest, PingRequest};
 use proptest::prelude::*;
 
 use super::*;
@@ -39,6 +39,7 @@ fn session_with(sig_expires: Unix, config: SessionConfig) -> Session {
     let opening = Opening {
         request_id: 1,
         jitter: 0,
+        calls: false,
     };
     Session::new(identity, opening, Arc::new(config), at(0)).0
 }
@@ -145,6 +146,7 @@ fn a_login_is_answered_with_the_limits() {
     let opening = Opening {
         request_id: 77,
         jitter: 0,
+        calls: false,
     };
     let (_, actions) = Session::new(identity, opening, Arc::default(), at(5));
     let reply = the_reply(&actions);
@@ -262,6 +264,35 @@ fn who_floods_on_is_closed_with_a_time_to_stay_away() {
             retry_after_ms: 30_000
         }]
     ));
+}
+
+#[test]
+fn where_the_app_takes_calls_a_frame_holds_the_longest() {
+    let opening = Opening {
+        request_id: 1,
+        jitter: 0,
+        calls: true,
+    };
+    let identity = session().identity;
+    let (mut session, actions) = Session::new(identity, opening, Arc::default(), at(0));
+    let Some(reply::Body::Login(login)) = &the_reply(&actions).body else {
+        panic!("no login reply");
+    };
+    assert_eq!(login.max_frame_bytes, 67_584);
+    assert_eq!(session.max_frame_bytes(), 67_584);
+    session.on_event(SessionEvent::Hosting(RoomUid(3), true), at(0));
+    assert_eq!(session.max_frame_bytes(), 67_584, "hosts call too");
+    let call = CallRequest {
+        service: "s".repeat(64),
+        method: "m".repeat(128),
+        body: vec![7; 65_536].into(),
+        deadline_ms: u32::MAX,
+    };
+    let frame = ClientFrame {
+        request_id: u64::MAX,
+        body: Some(Body::Call(call)),
+    };
+    assert!(frame.encoded_len() <= 67_584);
 }
 
 #[test]

@@ -1,0 +1,42 @@
+//! The longest call there may be, up and down, by a viewer, over each transport.
+
+use axum::Router;
+use axum::body::Bytes;
+use livegate_client::{Code, TransportPreference};
+use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
+
+use crate::people::Login;
+use crate::running::{Running, Setup};
+
+/// Bytes of the longest body, as the contract has it.
+const LONGEST: usize = 65_536;
+
+#[tokio::test]
+async fn the_longest_body_goes_up_and_comes_back() {
+    let dir = TempDir::new().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let setup = Setup {
+        shop: Some(listener.local_addr().unwrap()),
+        ..Setup::default()
+    };
+    let running = Running::start(&dir, &setup).await;
+    let echo = Router::new().fallback(|body: Bytes| async { body });
+    TaskTracker::new().spawn(async move { axum::serve(listener, echo).await });
+    for over in [TransportPreference::Tls, TransportPreference::Quic] {
+        let viewer = Login::new("viewer", over).connect(&running).await;
+        let body: Vec<u8> = (0..LONGEST).map(|n| (n % 251) as u8).collect();
+        let (service, method) = ("shop", "m".repeat(128));
+        let answer = viewer.client.call(service, &method, body.clone(), None);
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status, 200);
+        assert!(answer.body == body, "{over:?}: {}", answer.body.len());
+        let longer = viewer.client.call(service, "m", vec![0; LONGEST + 1], None);
+        assert_eq!(longer.await.unwrap_err().code(), Some(Code::TOO_LONG));
+        // Refused, and the connection goes on.
+        let short = viewer.client.call(service, "m", "short", None).await;
+        assert_eq!(short.unwrap().body, "short");
+    }
+    running.stop();
+    running.stopped().await;
+}

@@ -22,7 +22,7 @@ use hyper_util::server::conn::auto;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -32,6 +32,7 @@ use super::config::{BackendConfig, BadBackendConfig};
 use super::deadline;
 use super::leftover;
 use super::tls::{BadInternalTls, Secured};
+use crate::telemetry::Metrics;
 
 /// How long to wait after the system gave no socket.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(200);
@@ -64,7 +65,8 @@ pub struct InternalPort {
     listener: TcpListener,
     address: SocketAddr,
     config: BackendConfig,
-    tls: Option<Secured>,
+    tls: Option<Arc<Secured>>,
+    reload: Arc<Notify>,
 }
 
 impl InternalPort {
@@ -76,7 +78,7 @@ impl InternalPort {
     pub async fn bind(config: &BackendConfig, base: &Path) -> Result<Self, NotBound> {
         config.validate()?;
         let tls = config.tls.as_ref().map(|tls| Secured::open(tls, base));
-        let tls = tls.transpose()?;
+        let tls = tls.transpose()?.map(Arc::new);
         let address = config.bind;
         let refused = |source| NotBound::Address { address, source };
         let listener = TcpListener::bind(address).await.map_err(refused)?;
@@ -86,6 +88,7 @@ impl InternalPort {
             address,
             config: config.clone(),
             tls,
+            reload: Arc::default(),
         })
     }
 
@@ -94,10 +97,19 @@ impl InternalPort {
         self.address
     }
 
+    /// Notify it to have the certificate files looked at.
+    pub fn reload(&self) -> Arc<Notify> {
+        Arc::clone(&self.reload)
+    }
+
     /// Serves `routes` until `stop`, then waits for requests in flight, but
-    /// not longer than the configured grace.
-    pub async fn run(self, routes: Router, stop: CancellationToken) {
+    /// not longer than the configured grace. `metrics` count how often the
+    /// certificate was read again.
+    pub async fn run(self, routes: Router, metrics: Arc<Metrics>, stop: CancellationToken) {
         let connections = TaskTracker::new();
+        if let Some(tls) = self.tls.clone() {
+            connections.spawn(tls.watch(self.reload, metrics, stop.clone()));
+        }
         let permits = Arc::new(Semaphore::new(self.config.max_connections));
         let server = Arc::new(Server {
             protocol: protocol(&self.config),
@@ -183,7 +195,7 @@ fn protocol(config: &BackendConfig) -> auto::Builder<TokioExecutor> {
 struct Server {
     protocol: auto::Builder<TokioExecutor>,
     routes: Router,
-    tls: Option<Secured>,
+    tls: Option<Arc<Secured>>,
     header_deadline: Duration,
     request_deadline: Duration,
     max_body_bytes: usize,

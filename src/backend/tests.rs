@@ -88,9 +88,9 @@ async fn running(change: impl FnOnce(&mut BackendConfig)) -> Running {
     Running {
         address: port.address(),
         health,
-        metrics,
+        metrics: Arc::clone(&metrics),
         stop: stop.clone(),
-        port: spawn(port.run(routes, stop)),
+        port: spawn(port.run(routes, metrics, stop)),
     }
 }
 

@@ -124,7 +124,7 @@ fn start(loaded: Loaded) -> anyhow::Result<()> {
                     _ = term.recv() => {}
                     _ = int.recv() => {}
                     _ = hup.recv() => {
-                        reload.notify_one();
+                        reload.now();
                         continue;
                     }
                 }

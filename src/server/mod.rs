@@ -65,6 +65,17 @@ pub struct Server {
     stop: StopConfig,
 }
 
+/// Has certificate files looked at.
+#[derive(Debug, Clone)]
+pub struct Reload([Arc<Notify>; 2]);
+
+impl Reload {
+    /// Now; returns before it is done.
+    pub fn now(&self) {
+        self.0.iter().for_each(|notify| notify.notify_one());
+    }
+}
+
 impl Server {
     /// Opens the store and binds every socket. Blocks on the disk.
     ///
@@ -143,9 +154,9 @@ impl Server {
         self.internal.address()
     }
 
-    /// Notify it to have the certificate files looked at.
-    pub fn reload(&self) -> Arc<Notify> {
-        self.gateway.reload()
+    /// Has the certificate files of both ports looked at.
+    pub fn reload(&self) -> Reload {
+        Reload([self.gateway.reload(), self.internal.reload()])
     }
 
     /// Runs until `stop`, then goes through the phases of a stop.
@@ -176,7 +187,8 @@ impl Server {
         node.rooms.accepting(node.clock.now())?;
         let dead = dead_letters(node.engine.outbox(), Arc::clone(&self.doors.keys));
         let doors = routes(self.doors).merge(self.v4.router()).merge(dead);
-        tasks.spawn(self.internal.run(doors, internal_stop.clone()));
+        let metrics = Arc::clone(&node.metrics);
+        tasks.spawn(self.internal.run(doors, metrics, internal_stop.clone()));
         let gateway_stop = CancellationToken::new();
         let gateway = self.strangers.spawn(self.gateway.run(gateway_stop.clone()));
         self.health.accepting();

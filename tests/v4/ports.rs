@@ -33,6 +33,15 @@ fn issued(by: &CertifiedIssuer<'static, KeyPair>) -> Pem {
     }
 }
 
+async fn metrics(api: &Api, connector: &TlsConnector) -> String {
+    let mut stream = secured(connector, api.address).await.unwrap();
+    let head = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await.unwrap();
+    page
+}
+
 /// The code of an answer, or None when the port ends the connection.
 async fn code(api: &Api, connector: &TlsConnector) -> Option<i64> {
     let mut stream = secured(connector, api.address).await.ok()?;
@@ -85,6 +94,31 @@ async fn with_tls_plain_calls_get_nothing() {
     let mut answer = Vec::new();
     let _ = plain.read_to_end(&mut answer).await;
     assert!(!answer.starts_with(b"HTTP"));
+    running.stop();
+    running.stopped().await;
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_shown_without_a_restart_and_a_bad_one_is_not() {
+    let (old, new) = (authority(), authority());
+    let (running, dir) = start(TLS, &old.pem(), &issued(&old)).await;
+    let api = Api::new(running.internal);
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let own = issued(&new);
+    write("in.pem", "no certificate");
+    running.reload();
+    let refused = "certificate_reloads_total{result=\"error\"} 1";
+    while !metrics(&api, &connector(&old.pem(), None))
+        .await
+        .contains(refused)
+    {}
+    assert_eq!(code(&api, &connector(&old.pem(), None)).await, Some(0));
+    write("in.pem", &own.cert);
+    write("in.key", &own.key);
+    running.reload();
+    // It is looked at behind the notice.
+    while code(&api, &connector(&new.pem(), None)).await.is_none() {}
+    assert_eq!(code(&api, &connector(&old.pem(), None)).await, None);
     running.stop();
     running.stopped().await;
 }

@@ -80,39 +80,6 @@ async fn a_gift_that_is_paid_is_seen_by_all_and_one_that_is_not_by_nobody() {
     running.stopped().await;
 }
 
-#[tokio::test]
-async fn bodies_of_64_kib_come_back_over_both_transports() {
-    let dir = TempDir::new().unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let setup = Setup {
-        shop: Some(listener.local_addr().unwrap()),
-        ..Setup::default()
-    };
-    let running = Running::start(&dir, &setup).await;
-    let fill = |body: axum::body::Bytes| async move { vec![body[0]; 64 << 10] };
-    let router = axum::Router::new().route("/shop", axum::routing::post(fill));
-    TaskTracker::new().spawn(async move { axum::serve(listener, router).await });
-    for (user, over) in [
-        ("tess", TransportPreference::Tls),
-        ("quinn", TransportPreference::Quic),
-    ] {
-        let host = Login::new(user, over).connect(&running).await;
-        let room = host.client.create_room("", "").await.unwrap();
-        let stage = host.client.enter(&room).await.unwrap();
-        stage.start_live("one", None).await.unwrap();
-        // A host's frames may be as large as any.
-        let body = vec![7; 60 << 10];
-        let calls = (0..4).map(|_| host.client.call("shop", "fill", body.clone(), None));
-        for answer in futures_util::future::join_all(calls).await {
-            let answer = answer.unwrap();
-            assert_eq!(answer.status, 200);
-            assert_eq!(answer.body, vec![7; 64 << 10]);
-        }
-    }
-    running.stop();
-    running.stopped().await;
-}
-
 async fn give(person: &Person, order: &Order) -> (u32, Value) {
     let body = serde_json::to_vec(order).unwrap();
     let answer = person.client.call("shop", "give", body, None).await;

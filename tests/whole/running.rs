@@ -3,14 +3,12 @@
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::Arc;
 
 use livegate::config::{self, Ground, Loaded};
-use livegate::server::{Server, Settings};
+use livegate::server::{Reload, Server, Settings};
 use livegate_client::Roots;
 use livegate_proto::backend::backend_service_client::BackendServiceClient;
 use tempfile::TempDir;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -92,7 +90,7 @@ pub(crate) struct Site {
 pub(crate) struct Running {
     site: Site,
     pub(crate) internal: SocketAddr,
-    reload: Arc<Notify>,
+    reload: Reload,
     stop: CancellationToken,
     ended: JoinHandle<anyhow::Result<()>>,
 }
@@ -151,7 +149,7 @@ impl Running {
 
     /// Has the certificate files looked at, as SIGHUP does.
     pub(crate) fn reload(&self) {
-        self.reload.notify_one();
+        self.reload.now();
     }
 
     /// Begins a planned stop, as SIGTERM does.

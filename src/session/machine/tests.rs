@@ -313,9 +313,9 @@ fn becoming_and_ceasing_to_be_the_host_changes_the_heartbeat_and_is_told() {
 fn calls_in_flight_are_fewer_than_other_requests() {
     let mut session = session();
     let call = || {
-        Body::Call(wire::CallRequest {
+        Body::Call(CallRequest {
             service: "shop".into(),
-            ..wire::CallRequest::default()
+            ..CallRequest::default()
         })
     };
     for id in 1..=4 {

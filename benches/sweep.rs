@@ -92,6 +92,8 @@ impl Talk {
                 let push = PushToRoom {
                     room: self.hall.room(),
                     from: None,
+                    operator: None,
+                    random: None,
                     priority: Priority::Normal,
                     content: Content::Text(Text { text }),
                     bound: false,

@@ -5,10 +5,15 @@
 //! [`SessionEvent::Asked`](crate::dispatch::SessionEvent), and only then is the
 //! verb carried out, on the session's own shard.
 //!
+//! What a backend itself says through the vendor's API is asked about in
+//! [`api`]: there the call waits, and nothing else does.
+//!
 //! Invariants: questions of one session are put at once, and their answers are
 //! taken in the order of the questions, so messages of one sender keep theirs;
 //! they are bounded by the session's requests in flight and by the app's
 //! places for questions.
+
+mod api;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,8 +29,8 @@ use super::content::Content;
 use super::verb::Verb;
 use super::{Actions, Caller, Done};
 use crate::callback::ask::{Ask, Asks, Question, Verdict};
-use crate::callback::question;
-use crate::callback::tell::{Event, Said, Site};
+use crate::callback::question::{self, Plan};
+use crate::callback::tell::{Event, Said, Site, random_of};
 use crate::clock::Moment;
 use crate::dispatch::{Asked, SessionEvent};
 use crate::id::{SessionId, UserId};
@@ -180,7 +185,16 @@ impl Actions {
                 let site = Site { room, kind: "" };
                 Ok(question::before_joined(event, &site, user))
             }
-            Verb::Create { room, .. } => Ok(question::before_created(event, room.as_ref(), user)),
+            Verb::Create { room, .. } => {
+                let plan = Plan {
+                    room: room.as_ref(),
+                    kind: "",
+                    owner: user.as_str(),
+                    operator: user.as_str(),
+                    name: "",
+                };
+                Ok(question::before_created(event, &plan))
+            }
             _ => Err(Code::INTERNAL.into()),
         }
     }
@@ -245,17 +259,23 @@ fn with_said(
     let content = room_message::Content::from(content.clone());
     ask(&Said {
         from: from.as_str(),
-        message_id,
+        operator: from.as_str(),
+        random: random_of(message_id),
         content: &Elements::from(&content),
     })
 }
 
 /// The verb with what the backend put in place of its message.
 fn replace(mut verb: Verb, parts: Elements) -> Result<Verb, Refusal> {
-    let refused = |_| Refusal::with(Code::BACKEND_REFUSED, "the backend's message is not valid");
-    let replaced = Content::Elements(parts).checked().map_err(refused)?;
+    let replaced = replacement(parts)?;
     if let Verb::Publish { content, .. } | Verb::Direct { content, .. } = &mut verb {
         *content = replaced;
     }
     Ok(verb)
+}
+
+/// What the backend put in place of a message, within its limits.
+fn replacement(parts: Elements) -> Result<Content, Refusal> {
+    let refused = |_| Refusal::with(Code::BACKEND_REFUSED, "the backend's message is not valid");
+    Content::Elements(parts).checked().map_err(refused)
 }

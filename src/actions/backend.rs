@@ -7,7 +7,7 @@ use livegate_proto::code::Code;
 
 use super::Actions;
 use super::client::session_frame;
-use super::command::{EndLive, Kick, ListLives, PushToRoom, PushToUser, Sender};
+use super::command::{EndLive, Kick, ListLives, Numbers, PushToRoom, PushToUser, Sender};
 use crate::callback::tell::Said;
 use crate::clock::Moment;
 use crate::dispatch::SessionEvent;
@@ -51,6 +51,8 @@ impl Actions {
             priority: push.priority,
             bound: push.bound,
             quiet: push.quiet,
+            operator: self.operator(push.room.app, push.operator.as_ref()).into(),
+            random: push.random,
             message_id: push.message_id.into(),
         };
         room.push(push, now)
@@ -71,13 +73,14 @@ impl Actions {
         let sender = parts.is_some().then(|| from.user_id.clone());
         let sessions = self.tell_user(&push.to, from, String::new(), push.content, now);
         if let (Some(content), Some(from)) = (&parts, &sender) {
-            let message_id = "";
             let said = Said {
                 from,
-                message_id,
+                operator: from,
+                random: push.numbers.map(|numbers| numbers.random),
                 content,
             };
-            self.report_direct(&said, &push.to, Origin::Api, now.unix);
+            let seq = self.seq_of(push.numbers);
+            self.report_direct(&said, &push.to, (Origin::Api, seq), now.unix);
         }
         Ok(Offered { sessions })
     }
@@ -139,7 +142,7 @@ impl Actions {
         room.end_for_backend(end.live, now).await
     }
 
-    fn must_not_be_muted_everywhere(
+    pub(super) fn must_not_be_muted_everywhere(
         &self,
         app: AppId,
         user: &UserId,
@@ -160,6 +163,17 @@ impl Actions {
             return Ok(());
         }
         Err(Code::NO_APP.into())
+    }
+
+    /// The number of a message to a user; one of livegate's own where the
+    /// caller gave none.
+    pub(super) fn seq_of(&self, numbers: Option<Numbers>) -> u32 {
+        numbers.map_or_else(|| self.teller.number(), |numbers| numbers.seq)
+    }
+
+    /// Who calls; a backend that is known by its key alone is its app's admin.
+    pub(super) fn operator<'a>(&'a self, app: AppId, caller: Option<&'a UserId>) -> &'a str {
+        caller.map_or(&self.policy(app).admin, UserId::as_str)
     }
 
     pub(super) fn sender(&self, app: AppId, from: Option<Sender>) -> wire::User {

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::content::Content;
 use super::verb::Verb;
 use super::{Actions, Caller, Done, Entry, Renewed, RoomsPerUser};
-use crate::callback::tell::Said;
+use crate::callback::tell::{Said, random_of};
 use crate::clock::{Moment, Unix};
 use crate::dispatch::{Class, SessionEvent};
 use crate::id::{RoomId, RoomKey, RoomUid, UserId, UserKey};
@@ -279,10 +279,12 @@ impl Actions {
         if let Some(content) = &parts {
             let said = Said {
                 from: user.as_str(),
-                message_id: &id,
+                operator: user.as_str(),
+                random: random_of(&id),
                 content,
             };
-            self.report_direct(&said, &to, caller.origin, now.unix);
+            let seq = self.teller.number();
+            self.report_direct(&said, &to, (caller.origin, seq), now.unix);
         }
         if let Some(app) = self.apps.get(&caller.key.app) {
             let place = Place {

@@ -26,6 +26,10 @@ pub struct PushToRoom {
     pub room: RoomKey,
     /// None: the app's admin.
     pub from: Option<Sender>,
+    /// Who calls. None: the app's admin.
+    pub operator: Option<UserId>,
+    /// The vendor's number of it; None: it has none.
+    pub random: Option<u32>,
     /// Never unspecified.
     pub priority: Priority,
     /// What.
@@ -45,10 +49,21 @@ pub struct PushToUser {
     pub to: UserKey,
     /// None: the app's admin.
     pub from: Option<Sender>,
+    /// The vendor's numbers of it; None: it has none.
+    pub numbers: Option<Numbers>,
     /// What.
     pub content: Content,
     /// Its own backend is not told of it.
     pub quiet: bool,
+}
+
+/// What the vendor's API knows a message to a user by.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers {
+    /// `MsgSeq`.
+    pub seq: u32,
+    /// `MsgRandom`.
+    pub random: u32,
 }
 
 /// Most bytes of the reason of a [`Kick`].
@@ -74,6 +89,8 @@ pub struct CreateRoom {
     pub room: Option<RoomId>,
     /// None: nobody owns it.
     pub owner: Option<UserId>,
+    /// Who calls. None: the app's admin.
+    pub operator: Option<UserId>,
     /// Opaque.
     pub info: bytes::Bytes,
     /// What it shows.

@@ -70,6 +70,7 @@ impl Actions {
             app: user.app,
             room,
             owner: Some(user.user.clone()),
+            operator: Some(user.user.clone()),
             info,
             profile: ProfileChange::default(),
             kind: String::new(),

@@ -64,9 +64,15 @@ impl Actions {
     }
 
     /// Something was said to a user.
-    pub(super) fn report_direct(&self, said: &Said<'_>, to: &UserKey, origin: Origin, now: Unix) {
+    pub(super) fn report_direct(
+        &self,
+        said: &Said<'_>,
+        to: &UserKey,
+        (origin, seq): (Origin, u32),
+        now: Unix,
+    ) {
         let event = self.event(to.app, now, origin);
-        let row = tell::said_to_user(event, said, &to.user, self.teller.number());
+        let row = tell::said_to_user(event, said, &to.user, seq);
         self.teller.tell(vec![row]);
     }
 }

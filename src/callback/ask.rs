@@ -39,7 +39,7 @@ pub enum Ask {
     /// Something is to be said to a user.
     #[serde(rename = "C2C.CallbackBeforeSendMsg")]
     DirectBeforeSendMsg,
-    /// A user is to make a room.
+    /// A room is to be made.
     #[serde(rename = "Group.CallbackBeforeCreateGroup")]
     BeforeCreateGroup,
     /// A user is to enter a room.

@@ -6,7 +6,7 @@ use livegate_proto::client as wire;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::tell::{Said, Site};
+use super::tell::{Event, Said, Site};
 use crate::clock::Unix;
 use crate::id::UserId;
 
@@ -108,11 +108,11 @@ impl<'a> GroupBody<'a> {
         }
     }
 
-    /// With what was said.
-    pub(super) fn saying(mut self, said: &Said<'a>) -> Self {
+    /// With what was said, in the event or question with this id.
+    pub(super) fn saying(mut self, said: &Said<'a>, id: &str) -> Self {
         self.from_account = Some(said.from);
-        self.operator = Some(said.from);
-        self.random = Some(random(said.message_id));
+        self.operator = Some(said.operator);
+        self.random = Some(said.random.unwrap_or_else(|| random(id)));
         self.online_only_flag = Some(0);
         self.msg_body = Some(parts(said.content));
         self.cloud_custom_data = custom_data(said.content);
@@ -152,9 +152,10 @@ impl<'a> DirectBody<'a> {
         said: &Said<'a>,
         to: &'a UserId,
         seq: u32,
-        time: Unix,
+        event: &Event,
     ) -> Self {
-        let random = random(said.message_id);
+        let time = event.time;
+        let random = said.random.unwrap_or_else(|| random(&event.id));
         Self {
             callback_command: command,
             from_account: said.from,
@@ -174,7 +175,7 @@ impl<'a> DirectBody<'a> {
     }
 }
 
-/// The vendor's `Random`: the same for a message and its repeats.
+/// The vendor's `Random`: the same for the same id.
 pub(super) fn random(message_id: &str) -> u32 {
     use std::hash::BuildHasher;
 

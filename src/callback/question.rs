@@ -11,26 +11,41 @@ use crate::id::{RoomId, UserId};
 /// `Group.CallbackBeforeSendMsg`.
 pub fn before_said(event: Event, site: &Site<'_>, said: &Said<'_>) -> Question {
     let ask = Ask::BeforeSendMsg;
-    let body = GroupBody::new(ask.as_str(), site, event.time).saying(said);
+    let body = GroupBody::new(ask.as_str(), site, event.time).saying(said, &event.id);
     question(event, ask, &body)
 }
 
 /// `C2C.CallbackBeforeSendMsg`.
 pub fn before_said_to_user(event: Event, said: &Said<'_>, to: &UserId, seq: u32) -> Question {
     let ask = Ask::DirectBeforeSendMsg;
-    let body = DirectBody::new(ask.as_str(), said, to, seq, event.time);
+    let body = DirectBody::new(ask.as_str(), said, to, seq, &event);
     question(event, ask, &body)
 }
 
+/// A room that is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    /// The id that was chosen; `None`: the gateway assigns one.
+    pub room: Option<&'a RoomId>,
+    /// As the v4 API names its type; empty: nobody said.
+    pub kind: &'a str,
+    /// Who is to own it; empty: nobody.
+    pub owner: &'a str,
+    /// Who has it made.
+    pub operator: &'a str,
+    /// What it is to be called.
+    pub name: &'a str,
+}
+
 /// `Group.CallbackBeforeCreateGroup`. The vendor names no group here; livegate
-/// does when the user chose its id.
-pub fn before_created(event: Event, room: Option<&RoomId>, owner: &UserId) -> Question {
+/// does when its id was chosen.
+pub fn before_created(event: Event, plan: &Plan<'_>) -> Question {
     let ask = Ask::BeforeCreateGroup;
-    let room = room.map_or("", RoomId::as_str);
-    let mut body = GroupBody::of(ask.as_str(), room, "", event.time);
-    body.operator = Some(owner.as_str());
-    body.owner = Some(owner.as_str());
-    body.name = Some("");
+    let room = plan.room.map_or("", RoomId::as_str);
+    let mut body = GroupBody::of(ask.as_str(), room, plan.kind, event.time);
+    body.operator = Some(plan.operator);
+    body.owner = Some(plan.owner);
+    body.name = Some(plan.name);
     body.member_list = Some(Vec::new());
     question(event, ask, &body)
 }

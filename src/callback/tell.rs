@@ -135,10 +135,18 @@ pub struct Site<'a> {
 pub struct Said<'a> {
     /// Who is shown to have said it.
     pub from: &'a str,
-    /// The client's id of it; makes its `Random`.
-    pub message_id: &'a str,
+    /// Who had it said.
+    pub operator: &'a str,
+    /// Its `Random`; `None`: it has none of its own, the event's id makes one.
+    pub random: Option<u32>,
     /// What.
     pub content: &'a wire::Elements,
+}
+
+/// The `Random` of a client's message: the same for it and its repeats.
+/// `None`: its client gave it no id.
+pub fn random_of(message_id: &str) -> Option<u32> {
+    (!message_id.is_empty()).then(|| random(message_id))
 }
 
 /// How somebody came or went.
@@ -193,10 +201,7 @@ impl GroupBody<'_> {
 pub fn said(event: Event, site: &Site<'_>, said: &Said<'_>, seq: u64) -> OutboxRow {
     let (tell, time) = (Tell::AfterSendMsg, event.time);
     let id = event.id.clone();
-    let mut body = GroupBody::new(tell.as_str(), site, time).saying(said);
-    if said.message_id.is_empty() {
-        body.random = Some(random(&id));
-    }
+    let mut body = GroupBody::new(tell.as_str(), site, time).saying(said, &id);
     body.msg_id = Some(&id);
     body.msg_seq = Some(seq);
     body.msg_time = Some(time.seconds());
@@ -295,7 +300,7 @@ pub fn info_changed(
 /// `C2C.CallbackAfterSendMsg`, in the order of who said it.
 pub fn said_to_user(event: Event, said: &Said<'_>, to: &UserId, seq: u32) -> OutboxRow {
     let command = Tell::DirectAfterSendMsg.as_str();
-    let mut body = DirectBody::new(command, said, to, seq, event.time);
+    let mut body = DirectBody::new(command, said, to, seq, &event);
     body.send_msg_result = Some(0);
     body.error_info = Some("send msg succeed");
     body.unread_msg_num = Some(0);

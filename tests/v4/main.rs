@@ -12,6 +12,7 @@
 mod accounts;
 mod api;
 mod apps;
+mod asking;
 mod attributes;
 mod direct;
 mod messages;

@@ -68,6 +68,7 @@ pub(in crate::backend) fn create_room(
             .as_deref()
             .map(user_id)
             .transpose()?,
+        operator: None,
         info: request.room_info,
         profile: checked(change)?,
         kind: profile.r#type,

@@ -27,6 +27,8 @@ pub(super) fn push_to_room(request: wire::PushToRoomRequest) -> Result<PushToRoo
     Ok(PushToRoom {
         room: room_key(request.sdk_app_id, &request.room_id)?,
         from: sender(request.from)?,
+        operator: None,
+        random: None,
         priority: priority(request.priority)?,
         content: content.checked()?,
         bound: false,
@@ -45,6 +47,7 @@ pub(super) fn push_to_user(request: wire::PushToUserRequest) -> Result<PushToUse
     Ok(PushToUser {
         to: user(request.sdk_app_id, &request.user_id)?,
         from: sender(request.from)?,
+        numbers: None,
         content: content.checked()?,
         quiet: false,
     })

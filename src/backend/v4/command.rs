@@ -33,7 +33,7 @@ pub(super) struct Command {
 pub(super) enum Run {
     /// At once.
     Now(fn(&Call<'_>) -> Answered),
-    /// It waits for the store.
+    /// It waits for the store, or for what the app's backend says.
     Later(for<'a> fn(&'a Call<'a>) -> Later<'a>),
 }
 

@@ -2,16 +2,18 @@
 
 use std::sync::atomic::Ordering;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use livegate_proto::client::Platform;
 use livegate_proto::code::Code;
 use serde_json::{Map, Value};
 
 use super::answer::{Answered, DIRECT, Problem, object};
 use super::body::{content, sender};
-use super::command::{Call, Command, Field, Kind, Run, may, need};
+use super::command::{Call, Command, Field, Kind, Later, Run, may, need};
 use super::fields::{Fields, bad};
-use super::messages::{MSG_BODY, is_quiet};
-use crate::actions::command::{PushToUser, Sender};
+use super::messages::{Callbacks, MSG_BODY, callbacks};
+use crate::actions::command::{Numbers, PushToUser, Sender};
 use crate::actions::content::Content;
 use crate::id::UserId;
 
@@ -21,6 +23,9 @@ const LOGIN_SERVICE: &str = "im_open_login_svc";
 
 /// Most accounts that one call speaks to, or asks about.
 const MAX_TARGETS: usize = 500;
+/// Most of them that the backend is asked about at once: a batch leaves places
+/// for the app's other questions.
+const MAX_UNDER_WAY: usize = 64;
 /// How long a message may be kept, seconds. It is not kept at all.
 const MAX_LIFETIME: u64 = 7 * 24 * 3_600;
 
@@ -62,7 +67,7 @@ pub(super) const COMMANDS: &[Command] = &[
             may("MsgId", Kind::Text),
         ],
         dialect: DIRECT,
-        run: Run::Now(sendmsg),
+        run: Run::Later(sendmsg),
     },
     Command {
         service: SERVICE,
@@ -76,7 +81,7 @@ pub(super) const COMMANDS: &[Command] = &[
             may("ErrorList", Kind::List(FAILED)),
         ],
         dialect: DIRECT,
-        run: Run::Now(batchsendmsg),
+        run: Run::Later(batchsendmsg),
     },
     Command {
         service: SERVICE,
@@ -112,39 +117,72 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 /// A message to users, read.
-#[derive(Clone)]
 struct Message {
     from: Sender,
     content: Content,
-    quiet: bool,
+    callbacks: Callbacks,
+    numbers: Numbers,
     /// `{MsgSeq}_{MsgRandom}_{MsgTime}`.
     key: String,
 }
 
-fn sendmsg(call: &Call<'_>) -> Answered {
-    let to = match call.fields.account(&["To_Account"]) {
-        Ok(Some(to)) => to,
-        Ok(None) => return Err(Code::DIRECT_NO_TARGET.into()),
-        Err(problem) => return Err(no_such_target(problem)),
-    };
-    let message = read(call)?;
-    let mut told = keys(&message, call);
-    told.insert("MsgTime".to_owned(), call.now.unix.seconds().into());
-    tell(call, to, message)?;
-    Ok(told)
+fn sendmsg<'a>(call: &'a Call<'a>) -> Later<'a> {
+    Box::pin(async move {
+        let to = match call.fields.account(&["To_Account"]) {
+            Ok(Some(to)) => to,
+            Ok(None) => return Err(Code::DIRECT_NO_TARGET.into()),
+            Err(problem) => return Err(no_such_target(problem)),
+        };
+        let message = read(call)?;
+        let mut told = keys(&message, call);
+        told.insert("MsgTime".to_owned(), call.now.unix.seconds().into());
+        tell(call, to, &message).await?;
+        Ok(told)
+    })
 }
 
-fn batchsendmsg(call: &Call<'_>) -> Answered {
-    if call.fields.pick(&["To_Account"]).is_none() {
-        return Err(Code::DIRECT_NO_TARGET.into());
+fn batchsendmsg<'a>(call: &'a Call<'a>) -> Later<'a> {
+    Box::pin(async move {
+        if call.fields.pick(&["To_Account"]).is_none() {
+            return Err(Code::DIRECT_NO_TARGET.into());
+        }
+        let targets = call.fields.accounts("To_Account", MAX_TARGETS);
+        let targets = targets.map_err(no_such_target)?;
+        let message = read(call)?;
+        let mut told = keys(&message, call);
+        let failed = tell_all(call, targets, &message).await;
+        if !failed.is_empty() {
+            told.insert("ErrorList".to_owned(), Value::Array(failed));
+        }
+        Ok(told)
+    })
+}
+
+/// Tells each, a few at a time: of those that the backend is asked about no
+/// more than some are under way. Those who were not told, with the code.
+async fn tell_all(call: &Call<'_>, targets: Vec<UserId>, message: &Message) -> Vec<Value> {
+    let mut waiting = targets.into_iter();
+    let mut under_way = FuturesUnordered::new();
+    let mut failed = Vec::new();
+    loop {
+        while under_way.len() < MAX_UNDER_WAY
+            && let Some(to) = waiting.next()
+        {
+            under_way.push(async move {
+                let told = tell(call, to.clone(), message).await;
+                (to, told)
+            });
+        }
+        match under_way.next().await {
+            None => return failed,
+            Some((_, Ok(()))) => {}
+            Some((to, Err(problem))) => {
+                let code = DIRECT.tell(problem.code).0;
+                let entry = object! {"To_Account": to.as_str(), "ErrorCode": code};
+                failed.push(Value::Object(entry));
+            }
+        }
     }
-    let targets = call.fields.accounts("To_Account", MAX_TARGETS);
-    let targets = targets.map_err(no_such_target)?;
-    let message = read(call)?;
-    for to in targets {
-        tell(call, to, message.clone())?;
-    }
-    Ok(keys(&message, call))
 }
 
 /// An id that nobody can have.
@@ -157,14 +195,19 @@ fn no_such_target(problem: Problem) -> Problem {
 
 /// Any account may be spoken to: what the directory does not know may log in.
 /// Nothing waits for who is not online.
-fn tell(call: &Call<'_>, to: UserId, message: Message) -> Result<(), Problem> {
+async fn tell(call: &Call<'_>, to: UserId, message: &Message) -> Result<(), Problem> {
     let push = PushToUser {
         to: call.user(to),
-        from: Some(message.from),
-        content: message.content,
-        quiet: message.quiet,
+        from: Some(message.from.clone()),
+        numbers: Some(message.numbers),
+        content: message.content.clone(),
+        quiet: !message.callbacks.after,
     };
-    call.actions().push_to_user(push, call.now)?;
+    if message.callbacks.before {
+        call.actions().push_to_user_asked(push, call.now).await?;
+    } else {
+        call.actions().push_to_user(push, call.now)?;
+    }
     Ok(())
 }
 
@@ -196,7 +239,8 @@ fn read(call: &Call<'_>) -> Result<Message, Problem> {
     Ok(Message {
         from,
         content,
-        quiet: is_quiet(fields)?,
+        callbacks: callbacks(fields)?,
+        numbers: Numbers { seq, random },
         key: format!("{seq}_{random}_{}", now.seconds()),
     })
 }

@@ -201,11 +201,13 @@ fn create_group<'a>(call: &'a Call<'a>) -> Later<'a> {
             app: call.app,
             room: fields.text("GroupId")?.map(room_id).transpose()?,
             owner: fields.account(&["Owner_Account"])?,
+            operator: Some(call.admin.clone()),
             info: bytes::Bytes::new(),
             profile: shown(fields)?,
             kind: kind.to_owned(),
         };
-        let room = call.actions().create_room(create, call.now).await?;
+        let clock = &call.v4.clock;
+        let room = call.actions().create_room_asked(create, clock).await?;
         Ok(object! {"GroupId": room.as_str(), "Type": kind, "HugeGroupFlag": 0})
     })
 }

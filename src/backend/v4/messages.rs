@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::answer::{Answered, GROUP, Problem, done, object};
 use super::body::{content, digest, msg_body, said, sender};
-use super::command::{Call, Command, Field, Kind, Run, may, need};
+use super::command::{Call, Command, Field, Kind, Later, Run, may, need};
 use super::fields::{Fields, bad};
 use crate::actions::command::PushToRoom;
 
@@ -26,7 +26,8 @@ const MAX_MESSAGES: u64 = 20;
 const BROADCASTS: usize = usize::MAX;
 
 /// What may stand in ForbidCallbackControl.
-const SILENCES: &[&str] = &["ForbidBeforeSendMsgCallback", AFTER];
+const SILENCES: &[&str] = &[BEFORE, AFTER];
+const BEFORE: &str = "ForbidBeforeSendMsgCallback";
 const AFTER: &str = "ForbidAfterSendMsgCallback";
 
 pub(super) const MSG_BODY: Kind = Kind::List(&[
@@ -61,7 +62,7 @@ pub(super) const COMMANDS: &[Command] = &[
             may("MsgDropReason", Kind::Text),
         ],
         dialect: GROUP,
-        run: Run::Now(send_group_msg),
+        run: Run::Later(send_group_msg),
     },
     Command {
         service: SERVICE,
@@ -154,29 +155,44 @@ const MESSAGE: &[Field] = &[
 /// The message is a repeat when the same sender says the same under the same
 /// Random within five minutes: some libraries draw Random once per process, so
 /// Random alone would swallow what they say after their first message.
-fn send_group_msg(call: &Call<'_>) -> Answered {
+fn send_group_msg<'a>(call: &'a Call<'a>) -> Later<'a> {
+    Box::pin(async move {
+        let (push, asked) = group_msg(call)?;
+        let pushed = if asked {
+            let actions = call.actions();
+            actions.push_to_room_asked(push, &call.v4.clock).await?
+        } else {
+            call.actions().push_to_room(push, call.now)?
+        };
+        let mut told = object! {"MsgTime": pushed.time.seconds(), "MsgSeq": pushed.seq};
+        if !pushed.drop_reason.is_empty() {
+            told.insert("MsgDropReason".to_owned(), pushed.drop_reason.into());
+        }
+        Ok(told)
+    })
+}
+
+/// The message of a call, and whether the app's backend is asked about it.
+fn group_msg(call: &Call<'_>) -> Result<(PushToRoom, bool), Problem> {
     let fields = &call.fields;
     let room = call.room()?;
     let random = fields.need_small(&["Random"])?;
     let priority = priority(fields.text("MsgPriority")?)?;
     check_controls(fields)?;
-    let quiet = is_quiet(fields)?;
+    let callbacks = callbacks(fields)?;
     let content = content(fields)?;
     let push = PushToRoom {
         room,
         from: Some(sender(call)?),
+        operator: Some(call.admin.clone()),
+        random: Some(random),
         priority,
         message_id: format!("{random}:{}", digest(&content)),
         content,
         bound: true,
-        quiet,
+        quiet: !callbacks.after,
     };
-    let pushed = call.actions().push_to_room(push, call.now)?;
-    let mut told = object! {"MsgTime": pushed.time.seconds(), "MsgSeq": pushed.seq};
-    if !pushed.drop_reason.is_empty() {
-        told.insert("MsgDropReason".to_owned(), pushed.drop_reason.into());
-    }
-    Ok(told)
+    Ok((push, callbacks.before))
 }
 
 fn priority(name: Option<&str>) -> Result<Priority, Problem> {
@@ -199,14 +215,23 @@ fn check_controls(fields: &Fields<'_>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whether ForbidCallbackControl asks that nobody is told of the message. Of
-/// what a backend says itself it is not asked before.
-pub(super) fn is_quiet(fields: &Fields<'_>) -> Result<bool, Problem> {
+/// Which callbacks a message may raise.
+#[derive(Clone, Copy)]
+pub(super) struct Callbacks {
+    pub(super) before: bool,
+    pub(super) after: bool,
+}
+
+/// What ForbidCallbackControl leaves.
+pub(super) fn callbacks(fields: &Fields<'_>) -> Result<Callbacks, Problem> {
     let silences = fields.texts("ForbidCallbackControl", 8)?;
     if silences.iter().any(|name| !SILENCES.contains(name)) {
         return Err(bad("ForbidCallbackControl", "names no callback"));
     }
-    Ok(silences.contains(&AFTER))
+    Ok(Callbacks {
+        before: !silences.contains(&BEFORE),
+        after: !silences.contains(&AFTER),
+    })
 }
 
 fn send_group_system_notification(call: &Call<'_>) -> Answered {

@@ -43,7 +43,8 @@ fn what_was_said_reads_as_the_vendor_documents_it() {
     let content = text("hi");
     let said_by = Said {
         from: "jared",
-        message_id: "m1",
+        operator: "jared",
+        random: random_of("m1"),
         content: &content,
     };
     let row = said(event(), &site, &said_by, 12);
@@ -167,7 +168,8 @@ fn a_message_to_a_user_and_a_login_are_in_the_order_of_their_user() {
     let content = text("psst");
     let said_by = Said {
         from: "jared",
-        message_id: "m1",
+        operator: "jared",
+        random: random_of("m1"),
         content: &content,
     };
     let to = UserId::new("anna").unwrap();

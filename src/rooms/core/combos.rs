@@ -2,10 +2,10 @@
 
 use livegate_proto::client::{RoomMessage, push};
 
+use super::reporting::Cause;
 use super::{Core, Out};
 use crate::clock::Moment;
 use crate::dispatch::Class;
-use crate::event::Origin;
 use crate::rooms::limit::Urgency;
 
 impl Core {
@@ -29,8 +29,8 @@ impl Core {
             let body = push::Body::RoomMessage(telling.message.clone());
             let stamped = may.then(|| self.stamp(Class::High, body, now, out));
             if let Some(Ok(seq)) = stamped {
-                let origin = Origin::Unknown;
-                self.report_said(&telling.message, origin, seq, now, out);
+                let cause = Cause::default();
+                self.report_said(&telling.message, &cause, seq, now, out);
                 self.combos.told(&telling, now.instant);
             } else if all {
                 // Nothing comes later.

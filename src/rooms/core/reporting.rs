@@ -5,6 +5,8 @@
 //! ([`Core::report_record`]); what is only said goes behind it, in the order
 //! of the decisions.
 
+use std::sync::Arc;
+
 use livegate_proto::client::{self as wire, AwayCause};
 use smallvec::SmallVec;
 
@@ -35,6 +37,25 @@ pub(crate) struct Reports {
     recording: usize,
     /// Likes that were told, or counted before this process.
     likes: u64,
+}
+
+/// How a message came about, beside what it shows.
+#[derive(Debug, Default)]
+pub(super) struct Cause {
+    pub(super) origin: Origin,
+    /// Who had it said; `None`: who is shown to have said it.
+    pub(super) operator: Option<Arc<str>>,
+    /// The vendor's number of it; `None`: what its id makes.
+    pub(super) random: Option<u32>,
+}
+
+impl From<Origin> for Cause {
+    fn from(origin: Origin) -> Self {
+        Self {
+            origin,
+            ..Self::default()
+        }
+    }
 }
 
 impl Reports {
@@ -95,7 +116,7 @@ impl Core {
     pub(super) fn report_said(
         &mut self,
         message: &wire::RoomMessage,
-        origin: Origin,
+        cause: &Cause,
         seq: u64,
         now: Moment,
         out: &mut Out,
@@ -107,11 +128,13 @@ impl Core {
             return;
         }
         let content = wire::Elements::from(content);
-        let event = self.event(now.unix, origin);
+        let event = self.event(now.unix, cause.origin);
         let from = message.from.as_ref().map_or("", |from| &from.user_id);
+        let random = tell::random_of(&message.client_message_id);
         let said = Said {
             from,
-            message_id: &message.client_message_id,
+            operator: cause.operator.as_deref().unwrap_or(from),
+            random: cause.random.or(random),
             content: &content,
         };
         out.tells.push(tell::said(event, &self.site(), &said, seq));
@@ -134,7 +157,7 @@ impl Core {
             content: Some(wire::room_message::Content::Custom(likes)),
             ..wire::RoomMessage::default()
         };
-        self.report_said(&message, Origin::Unknown, 0, now, out);
+        self.report_said(&message, &Cause::default(), 0, now, out);
     }
 
     /// Likes of an earlier process were told by it.

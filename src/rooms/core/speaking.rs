@@ -6,6 +6,7 @@ use livegate_proto::client::room_message::Content;
 use livegate_proto::client::{self as wire, Priority, Role, push};
 use livegate_proto::code::Code;
 
+use super::reporting::Cause;
 use super::{Core, Out};
 use crate::clock::{Moment, Unix};
 use crate::dispatch::Class;
@@ -86,6 +87,10 @@ pub struct BackendPush {
     pub bound: bool,
     /// Its own backend is not told of it.
     pub quiet: bool,
+    /// Who had it said, as the backend is told.
+    pub operator: Arc<str>,
+    /// The vendor's number of it, as the backend is told.
+    pub random: Option<u32>,
     /// Makes a repeat within five minutes the same message; empty: none.
     pub message_id: Arc<str>,
 }
@@ -117,6 +122,20 @@ pub struct Pushed {
     pub away: u32,
 }
 
+impl Pushed {
+    /// The backend itself had it let go, and nobody is to know.
+    pub fn swallowed(time: Unix) -> Self {
+        Self {
+            epoch: 0,
+            seq: 0,
+            time,
+            drop_reason: "",
+            offered: 0,
+            away: 0,
+        }
+    }
+}
+
 impl Core {
     /// Stamps a member's message, or finds the one that it repeats, or
     /// discards it for the room's rate.
@@ -145,8 +164,8 @@ impl Core {
             content: Some(publish.content),
         };
         let urgency = Some(urgency(class, publish.priority));
-        let origin = Some(self.origin_of(publish.session));
-        let seq = match self.say(message, class, (urgency, origin), now, out) {
+        let cause = Some(Cause::from(self.origin_of(publish.session)));
+        let seq = match self.say(message, class, (urgency, cause), now, out) {
             Ok(seq) => seq,
             Err(Unsaid::Rate) => return Ok(self.discarded(class, ROOM_RATE, now)),
             Err(Unsaid::Log) if class == Class::Normal => {
@@ -163,12 +182,12 @@ impl Core {
 
     /// Gives a message its place in the room's order; 0 for a gift that is
     /// gathered into its combo. `urgency`: how it is bound by the room's rate;
-    /// `None`: it is not. Without `origin` the backend is not told of it.
+    /// `None`: it is not. Without `cause` the backend is not told of it.
     fn say(
         &mut self,
         mut message: wire::RoomMessage,
         class: Class,
-        (urgency, origin): (Option<Urgency>, Option<Origin>),
+        (urgency, cause): (Option<Urgency>, Option<Cause>),
         now: Moment,
         out: &mut Out,
     ) -> Result<u64, Unsaid> {
@@ -185,8 +204,8 @@ impl Core {
         self.combos.mark(&mut message);
         let body = push::Body::RoomMessage(message.clone());
         let seq = self.stamp(class, body, now, out).map_err(|_| Unsaid::Log)?;
-        if let Some(origin) = origin {
-            self.report_said(&message, origin, seq, now, out);
+        if let Some(cause) = cause {
+            self.report_said(&message, &cause, seq, now, out);
         }
         self.combos.open(&message, now.instant);
         self.metrics.rooms().taken(class);
@@ -228,8 +247,12 @@ impl Core {
             content: Some(push.content),
         };
         let time = now.unix;
-        let origin = (!push.quiet).then_some(Origin::Api);
-        let seq = match self.say(message, class, (bound, origin), now, out) {
+        let cause = (!push.quiet).then_some(Cause {
+            origin: Origin::Api,
+            operator: Some(push.operator),
+            random: push.random,
+        });
+        let seq = match self.say(message, class, (bound, cause), now, out) {
             Ok(seq) => seq,
             Err(Unsaid::Rate) => return Ok(self.pushed(Place { seq: 0, time }, ROOM_RATE)),
             Err(Unsaid::Log) => return Err(Code::OVERLOADED.into()),

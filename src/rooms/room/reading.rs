@@ -24,6 +24,11 @@ impl Room {
         Ok(inner.core.kind().to_owned())
     }
 
+    /// As the v4 API names its type; empty: nobody said.
+    pub fn kind(&self) -> String {
+        self.inner.lock().core.kind().to_owned()
+    }
+
     /// As lists show it.
     pub fn summary(&self) -> wire::RoomSummary {
         self.inner.lock().core.summary()

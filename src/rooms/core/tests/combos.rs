@@ -96,6 +96,8 @@ fn a_backends_gifts_are_gathered_too_under_the_name_it_speaks_for() {
             priority: Priority::High,
             bound: false,
             quiet: false,
+            operator: "administrator".into(),
+            random: None,
             message_id: "".into(),
         };
         let now = room.moment();

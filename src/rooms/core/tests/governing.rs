@@ -33,6 +33,8 @@ impl Room {
             priority: Priority::Normal,
             bound,
             quiet: false,
+            operator: "administrator".into(),
+            random: None,
             message_id: id.into(),
         };
         self.core.push(push, self.moment(), &mut self.out)

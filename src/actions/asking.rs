@@ -6,7 +6,8 @@
 //! verb carried out, on the session's own shard.
 //!
 //! What a backend itself says through the vendor's API is asked about in
-//! [`api`]: there the call waits, and nothing else does.
+//! [`api`]: there the call waits, and nothing else does. Likes are asked about
+//! by their windows, in [`likes`].
 //!
 //! Invariants: questions of one session are put at once, and their answers are
 //! taken in the order of the questions, so messages of one sender keep theirs;
@@ -14,6 +15,7 @@
 //! places for questions.
 
 mod api;
+mod likes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,7 +36,7 @@ use crate::callback::tell::{Event, Said, Site, random_of};
 use crate::clock::Moment;
 use crate::dispatch::{Asked, SessionEvent};
 use crate::id::{SessionId, UserId};
-use crate::rooms::Refusal;
+use crate::rooms::{Refusal, Rooms};
 
 /// What asking needs; there is none where no app is asked.
 #[derive(Debug)]
@@ -62,13 +64,20 @@ struct Pending {
 impl Asking {
     /// `None` when no app is asked. Questions are put on the runtime that this
     /// is called on.
-    pub(super) fn new(asks: Arc<Asks>) -> Option<Self> {
+    pub(super) fn new(asks: Arc<Asks>, rooms: &Arc<Rooms>) -> Option<Self> {
         if asks.is_empty() {
             return None;
         }
+        let runtime = Handle::try_current().ok()?;
+        let windows = rooms.ask_about_likes(asks.apps(Ask::BeforeSendMsg));
+        runtime.spawn(likes::run(
+            Arc::clone(&asks),
+            Arc::downgrade(rooms),
+            windows,
+        ));
         Some(Self {
             asks,
-            runtime: Handle::try_current().ok()?,
+            runtime,
             newest: Arc::default(),
         })
     }

@@ -197,13 +197,13 @@ impl Actions {
         policies: HashMap<AppId, AppPolicy>,
     ) -> Self {
         Self {
+            asking: Asking::new(backends.asks, &rooms),
             rooms,
             online,
             dispatch,
             keys,
             directory,
             teller: backends.teller,
-            asking: Asking::new(backends.asks),
             unknown: AppPolicy::default(),
             entries: AtomicU64::new(0),
             calls: backends.calls,

@@ -208,6 +208,15 @@ impl Asks {
             .is_some_and(|app| app.asks & bit(ask) != 0)
     }
 
+    /// The apps that want to be asked this.
+    pub fn apps(&self, ask: Ask) -> impl Iterator<Item = AppId> + '_ {
+        let asked = self
+            .apps
+            .iter()
+            .filter(move |(_, app)| app.asks & bit(ask) != 0);
+        asked.map(|(id, _)| *id)
+    }
+
     /// A fresh id for a question.
     pub fn event_id(&self) -> String {
         let number = self.questions.fetch_add(1, Ordering::Relaxed);

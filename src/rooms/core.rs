@@ -21,6 +21,7 @@ mod combos;
 mod entering;
 mod governing;
 mod hosting;
+mod liking;
 mod mic;
 mod reading;
 mod reporting;
@@ -65,6 +66,7 @@ use crate::rooms::members::{Member, Members};
 use crate::rooms::merge::Likes;
 use crate::rooms::mic::Mic;
 use crate::rooms::presence::{Person, Presence};
+use crate::rooms::questions::LikeWindow;
 use crate::rooms::refusal::Refusal;
 use crate::telemetry::Metrics;
 
@@ -83,6 +85,8 @@ pub(crate) struct Out {
     pub(crate) answers: SmallVec<[(Asker, Result<Done, Refusal>); 1]>,
     /// To tell sessions.
     pub(crate) events: SmallVec<[(SessionId, SessionEvent); 1]>,
+    /// To ask the backend; its answer comes back as an input.
+    pub(crate) question: Option<LikeWindow>,
     /// Something essential was stamped.
     pub(crate) urgent: bool,
 }
@@ -191,6 +195,8 @@ pub(crate) struct Birth {
     pub(crate) charter: Charter,
     /// What its app's backend is told of.
     pub(crate) tells: Tells,
+    /// Whether it is asked before a window of likes is told.
+    pub(crate) asks: bool,
 }
 
 impl Core {
@@ -217,7 +223,7 @@ impl Core {
             reports: Reports::new(birth.tells),
             flash: Flash::default(),
             presence: Presence::new(config.presence),
-            likes: Likes::new(config.totals_every),
+            likes: Likes::new(config.totals_every, birth.asks),
             combos: Combos::new(config.combos),
             bucket: Bucket::new(config.rate, now.instant),
             dedupe: Dedupe::new(config.dedupe_window, config.dedupe_entries),

@@ -371,6 +371,13 @@ impl Live {
         }
     }
 
+    /// Takes back likes that were counted.
+    pub fn unlike(&mut self, count: u64) {
+        if let Some(stats) = self.counting() {
+            stats.unlike(count);
+        }
+    }
+
     /// Counts gifts.
     pub fn gift(&mut self, count: u64) {
         if let Some(stats) = self.counting() {

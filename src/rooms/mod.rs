@@ -3,7 +3,8 @@
 //! [`Rooms`] finds and makes them; [`Room`] is the shell of one: it locks,
 //! lets the pure core decide, hands facts to the store, and tells shards and
 //! sessions after it has unlocked. [`driver::run`] feeds them the time and the
-//! outcomes of their commits.
+//! outcomes of their commits. What a backend is to be asked about first goes up
+//! as a [`LikeWindow`].
 //!
 //! Invariants: one order of messages per room for everybody; the record
 //! precedes the telling; nothing under a room's lock waits for anything.
@@ -30,6 +31,7 @@ mod membership;
 pub mod merge;
 pub mod mic;
 pub mod presence;
+mod questions;
 mod recording;
 pub mod refusal;
 mod registry;
@@ -44,6 +46,7 @@ pub use core::{
     ProfileChange, Publish, Published, Pushed, RoomReport, StartLiveArgs,
 };
 pub use membership::{Entered, Membership};
+pub use questions::LikeWindow;
 pub use refusal::Refusal;
 pub use registry::Rooms;
 pub use room::{Room, Taken};

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -15,6 +15,7 @@ use livegate_proto::Message;
 use livegate_proto::client as wire;
 use livegate_proto::code::Code;
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
 use crate::callback::Teller;
 use crate::callback::tell::Tells;
@@ -29,6 +30,7 @@ use crate::rooms::core::{Birth, Core, CreateArgs, LiveReport};
 use crate::rooms::listing::{Listing, Rank};
 use crate::rooms::live::{Asker, CommitResult};
 use crate::rooms::log::Budget;
+use crate::rooms::questions::{LikeWindow, Questions};
 use crate::rooms::recording;
 use crate::rooms::refusal::Refusal;
 use crate::rooms::room::Room;
@@ -50,10 +52,16 @@ pub(crate) struct Parts {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) timers: Timers,
+    questions: OnceLock<Questions>,
     stopping: AtomicBool,
 }
 
 impl Parts {
+    /// Hands a window of likes up; false when it cannot be asked about now.
+    pub(crate) fn put(&self, window: LikeWindow) -> bool {
+        (self.questions.get()).is_some_and(|questions| questions.put(window))
+    }
+
     /// Whether the gateway is stopping: no live begins, none is given up.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
@@ -101,6 +109,7 @@ impl Rooms {
             teller,
             clock,
             metrics,
+            questions: OnceLock::new(),
             stopping: AtomicBool::new(false),
         });
         Arc::new_cyclic(|me| Self {
@@ -114,6 +123,25 @@ impl Rooms {
             inheritance: Mutex::default(),
             ticked: Mutex::new(now),
         })
+    }
+
+    /// From now on the backends of these apps are asked before a window of
+    /// likes is told. Poll what comes, and bring each answer to
+    /// [`likes_answered`](Self::likes_answered). Call it once, before there is a
+    /// room; a second call is heard by nobody.
+    pub fn ask_about_likes(&self, apps: impl Iterator<Item = AppId>) -> mpsc::Receiver<LikeWindow> {
+        let (questions, windows) = Questions::new(apps);
+        // A second call's sender is dropped: its stream ends at once.
+        let _ = self.parts.questions.set(questions);
+        windows
+    }
+
+    /// The backend was asked about a window of likes: whether it `may` be told.
+    pub fn likes_answered(&self, window: &LikeWindow, may: bool) {
+        let room = self.by_uid.get(&window.uid).map(|room| Arc::clone(&room));
+        if let Some(room) = room {
+            room.likes_answered(window.live, may, self.parts.clock.now());
+        }
     }
 
     /// The room with this id.
@@ -427,6 +455,7 @@ impl Rooms {
             // Without a callback only lives are recorded for one, so that a
             // backend that is configured later hears of what ended meanwhile.
             tells: parts.teller.chosen(key.app).unwrap_or(Tells::LIVES),
+            asks: (parts.questions.get()).is_some_and(|questions| questions.wants(key.app)),
         };
         let core = Core::new(birth, &parts.config, &parts.budget, &parts.metrics, now);
         let room = Arc::new(Room::new(core, (key.clone(), uid), parts, &self.me));

@@ -149,6 +149,10 @@ impl Room {
         self.decide(now, |core, out| core.caught_up(done, now, out));
     }
 
+    pub(crate) fn likes_answered(&self, live: Option<LiveId>, may: bool, now: Moment) {
+        self.decide(now, |core, out| core.likes_answered(live, may, now, out));
+    }
+
     pub(crate) fn recover_live(
         &self,
         record: LiveRecord,
@@ -186,8 +190,8 @@ impl Room {
         result
     }
 
-    /// Hands what is to be recorded to the store's writer. What it has no
-    /// place for is decided again at once.
+    /// Hands what is to be recorded to the store's writer, and what is to be
+    /// asked to who asks. What there is no place for is decided again at once.
     fn submit(&self, core: &mut Core, out: &mut Out, now: Moment) {
         while !out.records.is_empty() {
             let record = out.records.remove(0);
@@ -204,6 +208,11 @@ impl Room {
             }
         }
         self.parts.teller.tell(std::mem::take(&mut out.tells));
+        if let Some(question) = out.question.take()
+            && !self.parts.put(question)
+        {
+            core.likes_put_off();
+        }
     }
 
     /// Shows outside of the lock where the room stands; returns the shards to

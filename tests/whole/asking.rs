@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::Uri;
-use livegate_client::TransportPreference;
+use livegate_client::{RoomEventKind, TransportPreference};
 use livegate_proto::code::Code;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,6 +24,10 @@ use crate::running::{Running, Setup};
 const ALL: &str = r#"ask = ["Group.CallbackBeforeSendMsg", "C2C.CallbackBeforeSendMsg",
     "Group.CallbackBeforeCreateGroup", "Group.CallbackBeforeApplyJoinGroup", "login"]
 tell = []"#;
+
+/// Likes that the backend thinks about, and such as it refuses.
+const HELD_LIKES: u32 = 100;
+const BAD_LIKES: u32 = 13;
 
 /// A backend that decides by what is said, or by who.
 struct Judge {
@@ -86,7 +90,15 @@ async fn decide(State(bench): State<Bench>, uri: Uri, body: Bytes) -> String {
     let said = question["MsgBody"][0]["MsgContent"]["Text"].as_str();
     let who = ["Requestor_Account", "Operator_Account", "user_id"];
     let who = who.iter().find_map(|key| question[key].as_str());
+    let data = question["MsgBody"][0]["MsgContent"]["Data"].as_str();
+    let likes = data.map(|data| serde_json::from_str::<Value>(data).unwrap());
+    let likes = likes.and_then(|likes| likes["count"].as_u64());
     let code = match (said, who) {
+        _ if likes == Some(HELD_LIKES.into()) => {
+            bench.release.notified().await;
+            0
+        }
+        _ if likes == Some(BAD_LIKES.into()) => 1,
         (Some("held"), _) => {
             bench.release.notified().await;
             0
@@ -245,4 +257,71 @@ async fn without_an_answer_the_configuration_decides() {
         running.stop();
         running.stopped().await;
     }
+}
+
+#[tokio::test]
+async fn a_window_of_likes_is_asked_about_once_and_told_as_it_was_decided() {
+    let dir = TempDir::new().unwrap();
+    let mut judge = Judge::serve().await;
+    let setup = Setup {
+        sections: "[callback]\nask_timeout = \"60s\"",
+        ..setup(&judge, "ask = [\"Group.CallbackBeforeSendMsg\"]\ntell = []")
+    };
+    let running = Running::start(&dir, &setup).await;
+    let anna = person("anna", &running).await;
+    let mut ben = person("ben", &running).await;
+    let stage = anna.client.enter("demo").await.unwrap();
+    ben.client.enter("demo").await.unwrap();
+    // Likes are taken at once; the first window holds them all.
+    stage.like(HELD_LIKES).await.unwrap();
+    let asked = likes(&mut judge).await;
+    assert_eq!(asked, (HELD_LIKES.into(), HELD_LIKES.into()));
+    for _ in 0..3 {
+        stage.like(2).await.unwrap();
+    }
+    // Nothing else of the room waits.
+    stage.send_text("meanwhile").await.unwrap();
+    assert_eq!(ben.text().await.1, "meanwhile");
+    judge.release.notify_one();
+    assert_eq!(totals(&mut ben).await, u64::from(HELD_LIKES));
+    let next = u64::from(HELD_LIKES) + 6;
+    assert_eq!(likes(&mut judge).await, (6, next));
+    assert_eq!(totals(&mut ben).await, next);
+    // A refused window is told to nobody, and is in no later total.
+    stage.like(BAD_LIKES).await.unwrap();
+    let refused = (u64::from(BAD_LIKES), next + u64::from(BAD_LIKES));
+    assert_eq!(likes(&mut judge).await, refused);
+    // Likes that come before the refusal would go with the next window too.
+    stage.like(1).await.unwrap();
+    assert_eq!(likes(&mut judge).await, (1, next + 1));
+    assert_eq!(totals(&mut ben).await, next + 1);
+    running.stop();
+    running.stopped().await;
+}
+
+/// The count and the total of the next window that is asked about.
+async fn likes(judge: &mut Judge) -> (u64, u64) {
+    loop {
+        let asked = judge.asked("Group.CallbackBeforeSendMsg").await;
+        let content = &asked["MsgBody"][0]["MsgContent"];
+        if content["Desc"] != "like" {
+            continue;
+        }
+        assert_eq!(asked["From_Account"], "");
+        assert!(asked.get("MsgSeq").is_none());
+        let data: Value = serde_json::from_str(content["Data"].as_str().unwrap()).unwrap();
+        return (
+            data["count"].as_u64().unwrap(),
+            data["total"].as_u64().unwrap(),
+        );
+    }
+}
+
+async fn totals(person: &mut Person) -> u64 {
+    person
+        .room(|kind| match kind {
+            RoomEventKind::Totals(totals) => Some(totals.likes),
+            _ => None,
+        })
+        .await
 }

@@ -179,8 +179,7 @@ impl Core {
             self.metrics.lives().recovered();
             self.stats_due = Some(now.instant + self.config.stats_every);
             if let Some((_, stats)) = self.live.stats(now) {
-                self.likes.add(stats.likes);
-                self.likes_inherited();
+                self.likes.inherit(stats.likes);
             }
         }
         self.apply(effects, now, out);

@@ -18,6 +18,7 @@ use crate::engine::OutboxRow;
 use crate::event::Origin;
 use crate::id::{SessionId, UserId};
 use crate::rooms::live::{Commitment, Notice};
+use crate::rooms::merge::Window;
 
 /// Changes of what a room shows that may wait for their record.
 const MAX_CHANGES: usize = 64;
@@ -35,8 +36,6 @@ pub(crate) struct Reports {
     changes: Vec<OutboxRow>,
     /// How many of them are being recorded.
     recording: usize,
-    /// Likes that were told, or counted before this process.
-    likes: u64,
 }
 
 /// How a message came about, beside what it shows.
@@ -68,7 +67,6 @@ impl Reports {
             moves_due: None,
             changes: Vec::new(),
             recording: 0,
-            likes: 0,
         }
     }
 
@@ -142,27 +140,12 @@ impl Core {
 
     /// A window of likes is over: one event for all of them, from nobody in
     /// particular and without a place in the order.
-    pub(super) fn report_likes(&mut self, total: u64, now: Moment, out: &mut Out) {
-        let before = std::mem::replace(&mut self.reports.likes, total);
-        let count = total.saturating_sub(before);
-        if count == 0 {
-            return;
-        }
-        let data = format!("{{\"cmd\":\"like\",\"count\":{count},\"total\":{total}}}");
-        let likes = wire::Custom {
-            r#type: "like".to_owned(),
-            data: data.into_bytes().into(),
-        };
+    pub(super) fn report_likes(&mut self, window: Window, now: Moment, out: &mut Out) {
         let message = wire::RoomMessage {
-            content: Some(wire::room_message::Content::Custom(likes)),
+            content: Some(window.content()),
             ..wire::RoomMessage::default()
         };
         self.report_said(&message, &Cause::default(), 0, now, out);
-    }
-
-    /// Likes of an earlier process were told by it.
-    pub(super) fn likes_inherited(&mut self) {
-        self.reports.likes = self.likes.total();
     }
 
     /// A user came or went. In a room that is told of by name each is told at

@@ -1,4 +1,4 @@
-//! What is said in a room: messages of members and of the backend, likes.
+//! What is said in a room: messages of members and of the backend.
 
 use std::sync::Arc;
 
@@ -293,23 +293,6 @@ impl Core {
         if all || self.charter.muted_until(user, now.unix).is_some() {
             return Err(Refusal::new(Code::MUTED));
         }
-        Ok(())
-    }
-
-    /// Counts likes of a member.
-    pub(crate) fn like(
-        &mut self,
-        session: SessionId,
-        count: u32,
-        now: Moment,
-        out: &mut Out,
-    ) -> Result<(), Refusal> {
-        self.must_be_open()?;
-        self.member(session)?;
-        self.metrics.rooms().taken(Class::Low);
-        self.likes.add(count.into());
-        self.live.like(count.into());
-        self.settle(now, out);
         Ok(())
     }
 

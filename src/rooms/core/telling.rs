@@ -10,6 +10,7 @@ use crate::event::LiveStats;
 use crate::id::UserId;
 use crate::rooms::live::{self, Notice};
 use crate::rooms::log::Refused;
+use crate::rooms::merge::Due;
 use crate::rooms::presence::Telling;
 use crate::rooms::refusal::Refusal;
 use crate::telemetry::DropCause;
@@ -27,11 +28,10 @@ impl Core {
             }
             None => {}
         }
-        if let Some(likes) = self.likes.due(now.instant) {
-            self.report_likes(likes, now, out);
-            let room = self.key.room.as_str();
-            self.flash
-                .set_totals(room, wire::Totals { likes }, now.unix);
+        match self.likes.due(now.instant) {
+            Some(Due::Tell(window)) => self.tell_likes(window, now, out),
+            Some(Due::Ask(window)) => out.question = Some(self.like_window(window, now)),
+            None => {}
         }
         self.tell_combos(false, now, out);
         self.report_due(now, out);

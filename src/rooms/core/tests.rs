@@ -20,6 +20,7 @@ use crate::rooms::live::CommitResult;
 
 mod combos;
 mod governing;
+mod liking;
 mod mic;
 mod reporting;
 
@@ -588,6 +589,7 @@ impl Room {
             epoch: 42,
             charter: Charter::passing(Unix(1_000)),
             tells: Tells::LIVES,
+            asks: false,
         };
         let metrics = Metrics::new(1);
         let core = Core::new(birth, &config, &budget, &metrics, Moment::default());

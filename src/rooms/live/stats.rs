@@ -48,6 +48,10 @@ impl Stats {
         self.likes = self.likes.saturating_add(count);
     }
 
+    pub(super) fn unlike(&mut self, count: u64) {
+        self.likes = self.likes.saturating_sub(count);
+    }
+
     pub(super) fn gift(&mut self, count: u64) {
         self.gifts = self.gifts.saturating_add(count);
     }

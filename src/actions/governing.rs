@@ -11,6 +11,7 @@ use super::command::{CreateRoom, Sender};
 use super::content::Content;
 use crate::clock::{Clock, Moment, Unix};
 use crate::dispatch::SessionEvent;
+use crate::engine::record::UserRecord;
 use crate::id::{AppId, RoomId, RoomKey, UserId, UserKey};
 use crate::rooms::{AttributesChange, By, CreateArgs, ProfileChange, Refusal};
 
@@ -348,8 +349,9 @@ impl Actions {
         Ok(change?)
     }
 
-    /// Fixes what a user shows, from when they next enter a room on: `None`
-    /// stays as it is, an empty text is fixed no longer.
+    /// Fixes what a user shows: `None` stays as it is, an empty text is fixed
+    /// no longer. What is fixed is shown from now on in the rooms of the user's
+    /// sessions; what no longer is, from the next entering on.
     ///
     /// # Errors
     /// [`Code::NO_APP`], [`Code::STORE_UNAVAILABLE`].
@@ -359,16 +361,35 @@ impl Actions {
         nick: Option<String>,
         avatar_url: Option<String>,
     ) -> Result<(), Refusal> {
-        self.must_know(user.app)?;
-        let change = self.directory.change(user, |kept| {
+        self.change_account(user, |kept| {
             if let Some(nick) = nick {
                 kept.nick = nick;
             }
             if let Some(url) = avatar_url {
                 kept.avatar_url = url;
             }
-        });
-        Ok(change?)
+        })
+    }
+
+    /// Changes what is kept of a user; what that fixes of the profile is shown
+    /// as [`fix_profile`](Self::fix_profile) says.
+    ///
+    /// # Errors
+    /// [`Code::NO_APP`], [`Code::STORE_UNAVAILABLE`].
+    pub fn change_account(
+        &self,
+        user: &UserKey,
+        change: impl FnOnce(&mut UserRecord),
+    ) -> Result<(), Refusal> {
+        self.must_know(user.app)?;
+        self.directory.change(user, change)?;
+        // Most of those whom a backend names are not here.
+        if !self.online.find(user).is_empty() {
+            for room in self.rooms.of_app(user.app) {
+                room.show_as(&user.user, |shown| self.directory.fix(user, shown));
+            }
+        }
+        Ok(())
     }
 
     /// Until when a user may not speak anywhere.

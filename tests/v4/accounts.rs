@@ -131,6 +131,15 @@ async fn a_profile_is_fixed_and_shown() {
     let profile = message.from.unwrap().profile.unwrap();
     assert_eq!(profile.nick, "Anna of the backend");
     assert_eq!(profile.avatar_url, "http://x/a.png");
+    // Another name is shown at once.
+    let items = json!([{"Tag": "Tag_Profile_IM_Nick", "Value": "Anna again"}]);
+    let set = json!({"From_Account": "anna", "ProfileItem": items});
+    site.api.ok(SET, &set).await;
+    room.send_text("hi again").await.unwrap();
+    let (_, message) = bert.message().await;
+    let profile = message.from.unwrap().profile.unwrap();
+    assert_eq!(profile.nick, "Anna again");
+    assert_eq!(profile.avatar_url, "http://x/a.png");
     let wrong = json!([{"Tag": "Nick", "Value": "x"}]);
     let long = json!([{"Tag": "Tag_Profile_IM_Nick", "Value": "x".repeat(97)}]);
     for items in [json!([]), json!({}), wrong, long] {

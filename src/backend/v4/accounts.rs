@@ -178,12 +178,12 @@ fn change(
         ..Profile::default()
     })?;
     let (nick, avatar_url, imported) = (kept.nick, kept.avatar_url, kept.imported);
-    let changed = call.actions().directory().change(&key, |record| {
+    let changed = call.actions().change_account(&key, |record| {
         record.nick = nick;
         record.avatar_url = avatar_url;
         record.imported = imported;
     });
-    changed.map_err(|code| crate::rooms::Refusal::from(code).into())
+    Ok(changed?)
 }
 
 fn account_import(call: &Call<'_>) -> Answered {

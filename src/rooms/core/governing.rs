@@ -8,6 +8,7 @@
 
 mod bounds;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -179,6 +180,17 @@ impl Core {
         self.charter.bans.insert(user.clone(), until);
         self.changed(now);
         Ok(self.kick(user, reason, now, out))
+    }
+
+    /// Changes what a member shows. What was told of them stays as it was.
+    pub(crate) fn show_as(
+        &mut self,
+        user: &UserId,
+        change: impl FnOnce(Arc<wire::Profile>) -> Arc<wire::Profile>,
+    ) {
+        if let Some(member) = self.members.get_mut(user) {
+            member.person.profile = change(Arc::clone(&member.person.profile));
+        }
     }
 
     /// Gives a user a role that lasts, or the viewer's again.

@@ -1,5 +1,7 @@
 //! What the backend, the owner and the host change in a room.
 
+use std::sync::Arc;
+
 use livegate_proto::client::{self as wire, Role};
 use livegate_proto::code::Code;
 
@@ -124,6 +126,15 @@ impl Room {
     /// The role of a user who is here; `None`: they are not.
     pub fn role_of(&self, user: &UserId) -> Option<Role> {
         self.inner.lock().core.role_of_user(user)
+    }
+
+    /// Has a user who is here show something else from now on.
+    pub fn show_as(
+        &self,
+        user: &UserId,
+        change: impl FnOnce(Arc<wire::Profile>) -> Arc<wire::Profile>,
+    ) {
+        self.inner.lock().core.show_as(user, change);
     }
 
     /// Gives the room another owner.

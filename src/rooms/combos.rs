@@ -106,6 +106,11 @@ impl Combos {
         }
     }
 
+    /// How many are open.
+    pub fn count(&self) -> usize {
+        self.open.len()
+    }
+
     /// Gathers the gift if its combo is open; false when it is to be told by
     /// itself.
     pub fn gather(&mut self, message: &RoomMessage, now: Instant) -> bool {

@@ -68,7 +68,7 @@ use crate::rooms::mic::Mic;
 use crate::rooms::presence::{Person, Presence};
 use crate::rooms::questions::LikeWindow;
 use crate::rooms::refusal::Refusal;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Held, Metrics};
 
 /// How long a message of the backend is remembered, so that a repeat is the
 /// same one (the vendor's window).
@@ -264,9 +264,14 @@ impl Core {
         self.presence.online()
     }
 
-    /// Sessions here.
-    pub(crate) fn sessions(&self) -> usize {
-        self.members.sessions()
+    /// What is here that grows and shrinks.
+    pub(crate) fn held(&self) -> Held {
+        Held {
+            members: self.members.sessions(),
+            invitations: self.mic.invitations(),
+            publishers: self.mic.publishers().count(),
+            combos: self.combos.count(),
+        }
     }
 
     /// Whether late joiners see a live that is not over.

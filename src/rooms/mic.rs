@@ -201,6 +201,11 @@ impl Mic {
         Ok((invitation, true))
     }
 
+    /// How many invitations are open.
+    pub fn invitations(&self) -> usize {
+        self.open.len()
+    }
+
     /// The open invitation with this number.
     pub fn invitation(&self, number: u64) -> Option<&Invitation> {
         self.open.get(&number)

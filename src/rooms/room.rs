@@ -30,6 +30,7 @@ use crate::rooms::recording;
 use crate::rooms::refusal::Refusal;
 use crate::rooms::registry::{Parts, Rooms};
 use crate::rooms::timers::Alarm;
+use crate::telemetry::Held;
 
 /// Stands for a backend call where a session would be.
 const BACKEND: SessionId = SessionId(u64::MAX);
@@ -170,7 +171,7 @@ impl Room {
     fn decide<R>(&self, now: Moment, input: impl FnOnce(&mut Core, &mut Out) -> R) -> R {
         let mut out = Out::default();
         let mut inner = self.inner.lock();
-        let sessions = inner.core.sessions();
+        let held = inner.core.held();
         let result = input(&mut inner.core, &mut out);
         self.submit(&mut inner.core, &mut out, now);
         let answers = inner.answer_backend(std::mem::take(&mut out.answers));
@@ -178,11 +179,9 @@ impl Room {
         let gone = inner.core.standing() == Standing::Gone;
         let due = inner.core.deadline().filter(|_| !gone);
         self.parts.timers.set(&mut inner.alarm, self.uid, due);
-        let sessions = difference(sessions, inner.core.sessions());
+        let now_held = inner.core.held();
         drop(inner);
-        if sessions != 0 {
-            self.parts.metrics.rooms().members(sessions);
-        }
+        self.parts.metrics.rooms().held(held, now_held);
         self.tell(shards, answers, out);
         if gone && let Some(home) = self.home.upgrade() {
             home.forget(self);
@@ -266,7 +265,10 @@ impl Inner {
     }
 }
 
-fn difference(before: usize, after: usize) -> i64 {
-    let signed = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-    signed(after) - signed(before)
+impl Drop for Room {
+    /// What a room still holds when it goes is held no more.
+    fn drop(&mut self) {
+        let held = self.inner.get_mut().core.held();
+        self.parts.metrics.rooms().held(held, Held::default());
+    }
 }

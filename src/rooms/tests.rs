@@ -5,24 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use livegate_proto::client::reply;
 use livegate_proto::client::room_message::Content;
-use livegate_proto::client::{Reply, Role, ServerFrame, Text, live_event, push, reply};
 use livegate_proto::code::Code;
 use livegate_proto::{Message, client as wire};
-use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::live::Asker;
 use super::*;
-use crate::callback::{CallbackConfig, Teller};
-use crate::clock::{Clock, Moment, Unix};
-use crate::dispatch::{Dispatch, Input, SessionEvent};
-use crate::engine::{Engine, EngineConfig, OrderKey, Stepper};
+use crate::dispatch::{Input, SessionEvent};
+use crate::engine::OrderKey;
 use crate::event::EndReason;
-use crate::event::Origin;
-use crate::id::{AppId, RoomId, RoomKey, SessionId, ShardId, UserId};
-use crate::telemetry::Metrics;
+use crate::id::{AppId, RoomId, SessionId, ShardId};
+
+mod world;
+
+use world::*;
 
 const APP: AppId = AppId(7);
 
@@ -398,246 +394,45 @@ async fn history_gives_what_the_log_holds_to_members_only() {
     assert_eq!(refused.code, Code::NOT_IN_ROOM);
 }
 
-/// Rooms with all that they stand on.
-struct World {
-    rooms: Arc<Rooms>,
-    dispatch: Dispatch,
-    engine: Arc<Engine>,
-    clock: Clock,
-    dir: TempDir,
-    outcomes: Option<tokio::sync::mpsc::Receiver<crate::engine::Outcome>>,
-    stepper: Option<Stepper>,
-    tasks: TaskTracker,
-    shutdown: CancellationToken,
-}
-
-impl World {
-    fn new() -> Self {
-        Self::with(config())
-    }
-
-    fn with(config: RoomsConfig) -> Self {
-        let dir = TempDir::new().unwrap();
-        let clock = Clock::simulated(Unix(1_700_000_000_000));
-        Self::open(config, dir, clock, EngineConfig::default().queue)
-    }
-
-    fn with_queue(queue: usize) -> Self {
-        let dir = TempDir::new().unwrap();
-        let clock = Clock::simulated(Unix(1_700_000_000_000));
-        Self::open(config(), dir, clock, queue)
-    }
-
-    fn open(config: RoomsConfig, dir: TempDir, clock: Clock, queue: usize) -> Self {
-        let engine = EngineConfig {
-            dir: dir.path().to_owned(),
-            queue,
-            ..EngineConfig::default()
-        };
-        let metrics = Metrics::new(2);
-        let (engine, mut recovered, outcomes, stepper) =
-            Engine::open_stepped(&engine, clock.clone(), Arc::clone(&metrics)).unwrap();
-        let engine = Arc::new(engine);
-        let dispatch = Dispatch::new(2);
-        let rooms = Rooms::new(
-            config,
-            dispatch.clone(),
-            Arc::clone(&engine),
-            Arc::new(Teller::new(
-                &CallbackConfig::default(),
-                Arc::clone(&engine),
-                Arc::clone(&metrics),
-            )),
-            clock.clone(),
-            metrics,
-        );
-        rooms.recover(&mut recovered, clock.now()).unwrap();
-        rooms.accepting(clock.now()).unwrap();
-        Self {
-            rooms,
-            dispatch,
-            engine,
-            clock,
-            dir,
-            outcomes: Some(outcomes),
-            stepper: Some(stepper),
-            tasks: TaskTracker::new(),
-            shutdown: CancellationToken::new(),
-        }
-    }
-
-    fn run_store(&mut self) -> tokio::task::JoinHandle<()> {
-        let stepper = self.stepper.take().unwrap();
-        self.tasks.spawn(stepper.run())
-    }
-
-    fn run(&mut self) {
-        self.run_store();
-        let outcomes = self.outcomes.take().unwrap();
-        let (rooms, clock) = (Arc::clone(&self.rooms), self.clock.clone());
-        let driver = driver::run(rooms, outcomes, clock, self.shutdown.clone());
-        self.tasks.spawn(driver);
-    }
-
-    /// Takes what the store says by hand, where no driver runs.
-    async fn outcomes(&mut self) {
-        let outcomes = self.outcomes.as_mut().unwrap();
-        let outcome = outcomes.recv().await.unwrap();
-        self.rooms.outcome(outcome, self.clock.now());
-    }
-
-    /// Lets what is under way come to its end.
-    async fn settle(&self) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-
-    /// Kills the process as far as the store can tell, with `guards` still in
-    /// their rooms, and opens the next one.
-    async fn restart(self, guards: Entered) -> Self {
-        self.engine.close();
-        self.shutdown.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-        drop(guards);
-        let Self {
-            rooms,
-            engine,
-            clock,
-            dir,
-            stepper,
-            outcomes,
-            ..
-        } = self;
-        drop((rooms, engine, stepper, outcomes));
-        Self::open(config(), dir, clock, EngineConfig::default().queue)
-    }
-
-    fn now(&self) -> Moment {
-        self.clock.now()
-    }
-
-    fn enter(&self, room: &str, slot: u32, name: &str) -> Entered {
-        self.enter_as(room, session(slot), name)
-    }
-
-    fn enter_as(&self, room: &str, session: SessionId, name: &str) -> Entered {
-        let args = EnterArgs {
-            session,
-            user: user(name),
-            profile: Arc::default(),
-            role: Role::Viewer,
-            may_publish: None,
-            origin: Origin::Unknown,
-        };
-        let room = self.rooms.find_or_open(&key(room), self.now()).unwrap();
-        room.enter(args, self.now()).unwrap()
-    }
-
-    fn start(&self, host: &Entered, slot: u32, start_id: &str) {
-        let args = StartLiveArgs {
-            asker: asker(slot),
-            start_id: start_id.into(),
-            grace: None,
-        };
-        let room = host.membership.room();
-        room.start_live(args, self.now()).unwrap();
-    }
-
-    fn create(&self, room: Option<&str>, owner: &str) -> Result<(), Refusal> {
-        let args = CreateArgs {
-            asker: asker(1),
-            owner: Some(user(owner)),
-            info: Bytes::from("info"),
-            profile: ProfileChange::default(),
-            kind: String::new(),
-        };
-        let id = room.map(|id| RoomId::new(id).unwrap());
-        self.rooms.create(APP, id, args, self.now())
-    }
-
-    fn inputs(&self, shard: u16) -> Vec<Input> {
-        let mut inputs = Vec::new();
-        self.dispatch.inbox(ShardId(shard)).take(&mut inputs);
-        inputs
-    }
-
-    fn replies(&self, shard: u16) -> Vec<Reply> {
-        let reply = |input| match input {
-            Input::Event(_, SessionEvent::Answered(reply)) => Some(*reply),
-            _ => None,
-        };
-        self.inputs(shard).into_iter().filter_map(reply).collect()
-    }
-}
-
-fn config() -> RoomsConfig {
-    RoomsConfig {
-        open_hosting: true,
-        ..RoomsConfig::default()
-    }
-}
-
-fn say(room: &Room, slot: u32, text: &str, now: Moment) {
-    let publish = Publish {
-        session: session(slot),
-        content: Content::Text(Text { text: text.into() }),
-        priority: wire::Priority::Normal,
+#[tokio::test(start_paused = true)]
+async fn what_rooms_hold_is_shown_until_they_hold_it_no_more() {
+    let mut world = World::new();
+    world.run();
+    let shown = |name: &str| {
+        let page = world.metrics.render();
+        let name = format!("livegate_rooms_{name} ");
+        let line = page.lines().find_map(|line| line.strip_prefix(&name));
+        line.unwrap().parse::<u32>().unwrap()
+    };
+    let all = || ["members", "invitations", "publishers", "combos"].map(shown);
+    let host = world.enter("demo", 1, "host");
+    let anna = world.enter("demo", 2, "anna");
+    world.start(&host, 1, "s1");
+    world.settle().await;
+    let room = host.membership.room();
+    let invited = room.invite(session(1), &user("anna"), world.now()).unwrap();
+    let gift = Publish {
+        session: session(2),
+        content: Content::Gift(wire::Gift {
+            gift_id: "rose".into(),
+            count: 1,
+            combo_id: "c".into(),
+            ..wire::Gift::default()
+        }),
+        priority: wire::Priority::High,
         message_id: "".into(),
     };
-    assert_eq!(room.publish(publish, now).unwrap().drop_reason, "");
-}
-
-fn live_events(entered: &Entered) -> Vec<String> {
-    let room = entered.membership.room();
-    let pushes = room.read(|log| {
-        let frames = log.after(0).map(|entry| entry.frame.payload());
-        let frames: Vec<_> = frames.collect();
-        frames
-    });
-    let text = |frame: Bytes| {
-        let frame = ServerFrame::decode(frame).unwrap();
-        let Some(push::Body::Live(event)) = frame.pushes.into_iter().next()?.body else {
-            return None;
-        };
-        Some(match event.kind? {
-            live_event::Kind::Started(_) => "started".to_owned(),
-            live_event::Kind::Away(_) => "away".to_owned(),
-            live_event::Kind::Back(_) => "back".to_owned(),
-            live_event::Kind::Ended(ended) => {
-                let mut reasons = EndReason::ALL.into_iter();
-                let reason = reasons.find(|r| r.wire() == ended.reason());
-                format!("ended {}", reason.unwrap().as_str())
-            }
-        })
-    };
-    pushes.into_iter().filter_map(text).collect()
-}
-
-fn rings(inputs: &[Input]) -> usize {
-    let rings = inputs.iter();
-    rings
-        .filter(|input| matches!(input, Input::Ring(_)))
-        .count()
-}
-
-fn asker(slot: u32) -> Asker {
-    Asker {
-        session: session(slot),
-        request_id: 9,
-    }
-}
-
-fn key(room: &str) -> RoomKey {
-    RoomKey {
-        app: APP,
-        room: RoomId::new(room).unwrap(),
-    }
-}
-
-fn user(name: &str) -> UserId {
-    UserId::new(name).unwrap()
-}
-
-fn session(slot: u32) -> SessionId {
-    SessionId::new(ShardId(0), slot, 1)
+    room.publish(gift, world.now()).unwrap();
+    assert_eq!(all(), [2, 1, 0, 1]);
+    let (id, now) = (invited.invitation_id, world.now());
+    room.answer(session(2), &id, true, now).unwrap();
+    room.start_publishing(session(2), now).unwrap();
+    assert_eq!(all(), [2, 0, 1, 1]);
+    drop(anna);
+    assert_eq!(all(), [1, 0, 0, 1]);
+    // The combo's last word, then the live's and the room's end.
+    drop(host);
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert_eq!(all(), [0, 0, 0, 0]);
+    assert!(world.rooms.is_empty());
 }

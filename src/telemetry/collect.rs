@@ -203,6 +203,12 @@ fn rooms(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
     page.gauge(About("rooms_open", "Rooms", None), rooms.open.get())?;
     let about = About("rooms_members", "Member sessions of all rooms", None);
     page.gauge(about, rooms.members.get())?;
+    let about = About("rooms_invitations", "Open invitations to the mic", None);
+    page.gauge(about, rooms.invitations.get())?;
+    let about = About("rooms_publishers", "Users on the mic", None);
+    page.gauge(about, rooms.publishers.get())?;
+    let about = About("rooms_combos", "Open combos of gifts", None);
+    page.gauge(about, rooms.combos.get())?;
     let about = About("rooms_log", "Bytes that the logs of all rooms hold", BYTES);
     page.gauge(about, rooms.log_bytes.get())?;
     let about = About("rooms_presence_digests", "Presence digests made", None);

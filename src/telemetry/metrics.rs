@@ -121,11 +121,27 @@ impl Metrics {
     }
 }
 
+/// What one room holds that grows and shrinks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Sessions of members.
+    pub members: usize,
+    /// Open invitations to the mic.
+    pub invitations: usize,
+    /// Users on the mic.
+    pub publishers: usize,
+    /// Open combos of gifts.
+    pub combos: usize,
+}
+
 /// The counters of the room registry.
 #[derive(Debug, Default)]
 pub struct RoomMetrics {
     pub(super) open: Gauge,
     pub(super) members: Gauge,
+    pub(super) invitations: Gauge,
+    pub(super) publishers: Gauge,
+    pub(super) combos: Gauge,
     pub(super) log_bytes: Gauge,
     pub(super) presence_digests: Counter,
     pub(super) deduplicated: Counter,
@@ -139,9 +155,19 @@ impl RoomMetrics {
         self.open.add(change);
     }
 
-    /// Adds to (or takes from) the number of member sessions of all rooms.
-    pub fn members(&self, change: i64) {
-        self.members.add(change);
+    /// Counts what one room holds now in place of what it held before.
+    pub fn held(&self, before: Held, after: Held) {
+        for (gauge, before, after) in [
+            (&self.members, before.members, after.members),
+            (&self.invitations, before.invitations, after.invitations),
+            (&self.publishers, before.publishers, after.publishers),
+            (&self.combos, before.combos, after.combos),
+        ] {
+            if before != after {
+                let signed = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+                gauge.add(signed(after) - signed(before));
+            }
+        }
     }
 
     /// Sets the bytes that all logs hold.

@@ -29,6 +29,6 @@ pub use labels::{
     MessageClass, RefusalCause, RowClass, SkipCause, Transport,
 };
 pub use logging::LogConfig;
-pub use metrics::{LiveMetrics, Metrics, RoomMetrics};
+pub use metrics::{Held, LiveMetrics, Metrics, RoomMetrics};
 pub use shard::ShardMetrics;
 pub use store::{CallMetrics, EngineMetrics, OutboxMetrics};

@@ -546,7 +546,7 @@ proptest! {
             }
             let users: BTreeSet<u8> = model.values().copied().collect();
             prop_assert_eq!(room.core.online() as usize, users.len());
-            prop_assert_eq!(room.core.sessions(), model.len());
+            prop_assert_eq!(room.core.held().members, model.len());
             let page = room.core.page(200, "").unwrap();
             let names: BTreeSet<String> =
                 page.members.into_iter().map(|m| m.user.unwrap().user_id).collect();

@@ -52,7 +52,7 @@ impl Actions {
             Verb::Call { .. } => Err(Code::UNSUPPORTED.into()),
             Verb::Create { room, info } => self.create(caller, asker, room, info, now),
             Verb::Destroy { room } => {
-                let by = DestroyedBy::User(caller.key.user.clone(), asker);
+                let by = DestroyedBy::User(caller.key.user.clone(), asker, caller.origin);
                 self.room(app, &room)?.destroy(by, now)?;
                 Ok(Done::Deferred)
             }
@@ -221,6 +221,8 @@ impl Actions {
         }
         let args = CreateArgs {
             asker,
+            origin: caller.origin,
+            operator: caller.key.user.as_str().into(),
             owner: Some(caller.key.user.clone()),
             info,
             profile: ProfileChange::default(),

@@ -7,6 +7,7 @@
 use livegate_proto::client::{Priority, Profile};
 
 use super::content::Content;
+use crate::event::Origin;
 use crate::id::{AppId, LiveId, RoomId, RoomKey, UserId, UserKey};
 use crate::rooms::ProfileChange;
 
@@ -91,6 +92,8 @@ pub struct CreateRoom {
     pub owner: Option<UserId>,
     /// Who calls. None: the app's admin.
     pub operator: Option<UserId>,
+    /// From where it came in.
+    pub origin: Origin,
     /// Opaque.
     pub info: bytes::Bytes,
     /// What it shows.

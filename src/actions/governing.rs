@@ -39,8 +39,11 @@ impl Actions {
     /// [`Code::STORE_UNAVAILABLE`].
     pub async fn create_room(&self, create: CreateRoom, now: Moment) -> Result<RoomId, Refusal> {
         self.must_know(create.app)?;
+        let operator = self.operator(create.app, create.operator.as_ref());
         let args = |asker| CreateArgs {
             asker,
+            origin: create.origin,
+            operator: operator.into(),
             owner: create.owner,
             info: create.info,
             profile: create.profile,

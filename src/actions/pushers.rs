@@ -71,6 +71,7 @@ impl Actions {
             room,
             owner: Some(user.user.clone()),
             operator: Some(user.user.clone()),
+            origin: Origin::Unknown,
             info,
             profile: ProfileChange::default(),
             kind: String::new(),

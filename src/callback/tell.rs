@@ -247,16 +247,16 @@ pub fn state_in_room(event: Event, site: &Site<'_>, how: Moved, users: &[UserId]
     body.row(event, tell, RowKind::Presence)
 }
 
-/// `Group.CallbackAfterCreateGroup`.
+/// `Group.CallbackAfterCreateGroup`: who made the room, and who owns it.
 pub fn created(
     event: Event,
     site: &Site<'_>,
-    owner: &str,
+    (operator, owner): (&str, &str),
     profile: &wire::RoomProfile,
 ) -> OutboxRow {
     let (tell, time) = (Tell::AfterCreateGroup, event.time);
     let mut body = GroupBody::new(tell.as_str(), site, time);
-    body.operator = Some(owner);
+    body.operator = Some(operator);
     body.owner = Some(owner);
     body.name = Some(&profile.name);
     body.member_list = Some(Vec::new());

@@ -44,6 +44,7 @@ pub use entering::{EnterArgs, LeaveCause};
 pub use governing::{AttributesChange, By, ProfileChange};
 pub use hosting::StartLiveArgs;
 pub use reading::{LiveReport, RoomReport};
+use reporting::Cause;
 pub(crate) use reporting::Reports;
 pub use speaking::{BackendPush, Publish, Published, Pushed};
 
@@ -51,7 +52,7 @@ use crate::callback::tell::Tells;
 use crate::clock::{Instant, Moment};
 use crate::dispatch::SessionEvent;
 use crate::engine::OutboxRow;
-use crate::event::LiveStats;
+use crate::event::{LiveStats, Origin};
 use crate::id::{LiveId, RoomId, RoomKey, RoomUid, SessionId, ShardId};
 use crate::rooms::charter::Charter;
 use crate::rooms::combos::Combos;
@@ -132,7 +133,11 @@ pub(crate) enum Standing {
 #[derive(Debug)]
 enum Recording {
     Nothing,
-    Creating { asker: Asker, before: Box<Charter> },
+    Creating {
+        asker: Asker,
+        cause: Cause,
+        before: Box<Charter>,
+    },
     Removing,
 }
 
@@ -156,8 +161,8 @@ pub(crate) struct Core {
     metrics: Arc<Metrics>,
     standing: Standing,
     recording: Recording,
-    /// Who waits for the room to be destroyed.
-    destroyer: Option<Asker>,
+    /// Who waits for the room to be destroyed, and from where they asked.
+    destroyer: Option<(Asker, Origin)>,
     charter: Charter,
     members: Members,
     log: Log,

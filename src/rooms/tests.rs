@@ -14,6 +14,7 @@ use super::*;
 use crate::dispatch::{Input, SessionEvent};
 use crate::engine::OrderKey;
 use crate::event::EndReason;
+use crate::event::Origin;
 use crate::id::{AppId, RoomId, SessionId, ShardId};
 
 mod world;
@@ -138,7 +139,7 @@ async fn a_destroyed_room_is_gone_for_its_members_the_registry_and_the_next_proc
     let owner = world.enter("demo", 1, "owner");
     world.replies(0);
     let room = Arc::clone(owner.membership.room());
-    let by = DestroyedBy::User(user("owner"), asker(1));
+    let by = DestroyedBy::User(user("owner"), asker(1), Origin::Unknown);
     room.destroy(by, world.now()).unwrap();
     world.settle().await;
     let inputs = world.inputs(0);
@@ -302,6 +303,8 @@ async fn a_page_of_rooms_fits_a_frame_however_much_they_say_of_themselves() {
         let id = RoomId::new(&format!("r{n}")).unwrap();
         let args = CreateArgs {
             asker: asker(1),
+            origin: Origin::Unknown,
+            operator: "owner".into(),
             owner: Some(user("owner")),
             info: Bytes::from(vec![7; 4096]),
             profile: ProfileChange::default(),

@@ -24,3 +24,4 @@ mod rooms;
 #[path = "../whole/running.rs"]
 mod running;
 mod speaking;
+mod telling;

@@ -8,6 +8,7 @@ use super::{room_id, room_key, sender, user_id};
 use crate::actions::command::{CreateRoom, MAX_REASON, Sender};
 use crate::actions::content::{BadRequest, Content, MAX_BODY, MAX_ROOM_INFO};
 use crate::actions::governing::Span;
+use crate::event::Origin;
 use crate::id::{AppId, RoomKey, UserId, UserKey};
 use crate::rooms::{AttributesChange, ProfileChange};
 
@@ -69,6 +70,7 @@ pub(in crate::backend) fn create_room(
             .map(user_id)
             .transpose()?,
         operator: None,
+        origin: Origin::Api,
         info: request.room_info,
         profile: checked(change)?,
         kind: profile.r#type,

@@ -9,6 +9,7 @@ use super::body::{pairs, told_pairs};
 use super::command::{Call, Command, Field, Kind, Later, Run, may, need};
 use super::fields::{Fields, bad, room_id};
 use crate::actions::command::CreateRoom;
+use crate::event::Origin;
 use crate::id::RoomKey;
 use crate::rooms::{ProfileChange, RoomReport};
 
@@ -202,6 +203,7 @@ fn create_group<'a>(call: &'a Call<'a>) -> Later<'a> {
             room: fields.text("GroupId")?.map(room_id).transpose()?,
             owner: fields.account(&["Owner_Account"])?,
             operator: Some(call.admin.clone()),
+            origin: Origin::Api,
             info: bytes::Bytes::new(),
             profile: shown(fields)?,
             kind: kind.to_owned(),

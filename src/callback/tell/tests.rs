@@ -132,10 +132,11 @@ fn a_room_s_own_events_are_facts_and_name_what_changed() {
         }],
         ..wire::RoomProfile::default()
     };
-    let made = created(event(), &site, "anna", &profile);
+    let made = created(event(), &site, ("administrator", "anna"), &profile);
     let fields = json!([{"Key": "level", "Value": "7"}]);
     assert_eq!(body(&made)["UserDefinedDataList"], fields);
     assert_eq!(body(&made)["Owner_Account"], "anna");
+    assert_eq!(body(&made)["Operator_Account"], "administrator");
     let change = InfoChange {
         notification: Some("soon".into()),
         ..InfoChange::default()

@@ -1,14 +1,17 @@
 //! How a room comes to last, and how it is destroyed.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use livegate_proto::client::{self as wire, Role, push};
 use livegate_proto::code::Code;
 
 use super::governing::{ProfileChange, changed};
+use super::reporting::Cause;
 use super::{Core, Done, Out, Record, Recording, Standing};
 use crate::clock::Moment;
 use crate::dispatch::SessionEvent;
-use crate::event::EndReason;
+use crate::event::{EndReason, Origin};
 use crate::id::UserId;
 use crate::rooms::charter::Charter;
 use crate::rooms::live::{Asker, EndArgs, Phase};
@@ -20,6 +23,10 @@ use crate::rooms::refusal::Refusal;
 pub struct CreateArgs {
     /// Whose request.
     pub asker: Asker,
+    /// From where it came in.
+    pub origin: Origin,
+    /// Who makes the room, as the backend is told.
+    pub operator: Arc<str>,
     /// Who will own the room; `None`: nobody, only the backend governs it.
     pub owner: Option<UserId>,
     /// Opaque.
@@ -33,8 +40,9 @@ pub struct CreateArgs {
 /// Who destroys a room.
 #[derive(Debug, Clone)]
 pub enum DestroyedBy {
-    /// A user, whose request is answered when it is done.
-    User(UserId, Asker),
+    /// A user, whose request is answered when it is done, and from where it
+    /// came in.
+    User(UserId, Asker, Origin),
     /// The business backend, which is answered when it is done.
     Backend(Asker),
 }
@@ -70,6 +78,10 @@ impl Core {
         out.records.push(Record::Room(Box::new(charter.clone())));
         self.recording = Recording::Creating {
             asker: args.asker,
+            cause: Cause {
+                operator: Some(args.operator),
+                ..Cause::from(args.origin)
+            },
             before: Box::new(std::mem::replace(&mut self.charter, charter)),
         };
         self.settle(now, out);
@@ -86,18 +98,18 @@ impl Core {
     ) -> Result<(), Refusal> {
         self.must_be_open()?;
         self.must_not_be_recording()?;
-        let asker = match by {
-            DestroyedBy::User(user, asker) => {
+        let destroyer = match by {
+            DestroyedBy::User(user, asker, origin) => {
                 let member = self.members.get(&user);
                 let is_admin = member.is_some_and(|member| member.person.role == Role::Admin);
                 if !self.charter.is_owned_by(&user) && !is_admin {
                     return Err(Refusal::new(Code::NO_PERMISSION));
                 }
-                asker
+                (asker, origin)
             }
-            DestroyedBy::Backend(asker) => asker,
+            DestroyedBy::Backend(asker) => (asker, Origin::Api),
         };
-        self.destroyer = Some(asker);
+        self.destroyer = Some(destroyer);
         self.standing = Standing::Closing;
         self.settle(now, out);
         Ok(())
@@ -111,7 +123,7 @@ impl Core {
                 let created = Done::Created(self.key.room.clone());
                 out.answers.push((asker, Ok(created)));
             }
-            Recording::Creating { asker, before } => {
+            Recording::Creating { asker, before, .. } => {
                 // What else was changed meanwhile stays.
                 self.charter.owner = before.owner;
                 self.charter.info = before.info;
@@ -174,7 +186,7 @@ impl Core {
     }
 
     fn answer_destroyer(&mut self, result: Result<Done, Refusal>, out: &mut Out) {
-        if let Some(asker) = self.destroyer.take() {
+        if let Some((asker, _)) = self.destroyer.take() {
             out.answers.push((asker, result));
         }
     }

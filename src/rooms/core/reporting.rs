@@ -10,13 +10,14 @@ use std::sync::Arc;
 use livegate_proto::client::{self as wire, AwayCause};
 use smallvec::SmallVec;
 
-use super::{Behind, Core, Out, Record};
+use super::{Behind, Core, Out, Record, Recording};
 use crate::callback::payload::{self, HostMoved};
 use crate::callback::tell::{self, Event, InfoChange, Moved, Said, Site, Tell, Tells};
 use crate::clock::{Instant, Moment, Unix};
 use crate::engine::OutboxRow;
 use crate::event::Origin;
 use crate::id::{SessionId, UserId};
+use crate::rooms::charter::Charter;
 use crate::rooms::live::{Commitment, Notice};
 use crate::rooms::merge::Window;
 
@@ -296,9 +297,22 @@ impl Core {
     }
 
     fn destroyed(&mut self, now: Moment) -> OutboxRow {
-        let event = self.event(now.unix, Origin::Unknown);
+        let origin = self.destroyer.as_ref().map(|(_, origin)| *origin);
+        let event = self.event(now.unix, origin.unwrap_or_default());
         let (owner, name) = (self.charter.owner_text(), &self.charter.profile.name);
         tell::destroyed(event, &self.site(), &owner, name)
+    }
+
+    fn created(&mut self, charter: &Charter, now: Moment) -> OutboxRow {
+        let (origin, operator) = match &self.recording {
+            Recording::Creating { cause, .. } => (cause.origin, cause.operator.clone()),
+            Recording::Nothing | Recording::Removing => (Origin::Unknown, None),
+        };
+        let event = self.event(now.unix, origin);
+        let owner = charter.owner_text();
+        let operator = operator.as_deref().unwrap_or(&owner);
+        let by = (operator, owner.as_str());
+        tell::created(event, &self.site(), by, &charter.profile)
     }
 
     /// Adds to `rows` what goes into one transaction with `record`, and takes
@@ -320,9 +334,7 @@ impl Core {
                 }
             }
             Record::Room(charter) if self.tells(Tell::AfterCreateGroup) => {
-                let event = self.event(now.unix, Origin::Unknown);
-                let owner = charter.owner_text();
-                rows.push(tell::created(event, &self.site(), &owner, &charter.profile));
+                rows.push(self.created(charter, now));
             }
             Record::Gone if self.tells(Tell::AfterGroupDestroyed) => {
                 rows.push(self.destroyed(now));

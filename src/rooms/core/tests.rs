@@ -425,11 +425,11 @@ fn a_destroyed_room_ends_its_live_first_and_tells_everybody() {
     room.live("host");
     room.enter(2, "viewer").unwrap();
     let asker = asker(1, 77);
-    let by = DestroyedBy::User(user("viewer"), asker);
+    let by = DestroyedBy::User(user("viewer"), asker, Origin::Unknown);
     let moment = room.moment();
     let refused = room.core.destroy(by, moment, &mut room.out).unwrap_err();
     assert_eq!(refused.code, Code::NO_PERMISSION);
-    let by = DestroyedBy::User(user("host"), asker);
+    let by = DestroyedBy::User(user("host"), asker, Origin::Unknown);
     room.core.destroy(by, moment, &mut room.out).unwrap();
     assert!(room.enter(3, "late").is_err());
     room.commit(CommitResult::Recorded);
@@ -617,6 +617,8 @@ impl Room {
     fn create(&mut self, owner: &str) -> Result<(), Refusal> {
         let args = CreateArgs {
             asker: asker(0, 1),
+            origin: Origin::Unknown,
+            operator: owner.into(),
             owner: Some(user(owner)),
             info: bytes::Bytes::new(),
             profile: ProfileChange::default(),

@@ -172,6 +172,8 @@ impl World {
     pub(super) fn create(&self, room: Option<&str>, owner: &str) -> Result<(), Refusal> {
         let args = CreateArgs {
             asker: asker(1),
+            origin: Origin::Unknown,
+            operator: owner.into(),
             owner: Some(user(owner)),
             info: Bytes::from("info"),
             profile: ProfileChange::default(),

@@ -357,3 +357,42 @@ fn invitations_are_bounded() {
     let refused = room.invite(1, "a").unwrap_err();
     assert_eq!(refused.code, Code::TOO_MANY_INVITATIONS);
 }
+
+#[test]
+fn the_backend_is_told_who_publishes_and_who_no_longer_does() {
+    let mut room = Room::with_viewers();
+    room.core.reports = Reports::new(Tells::OWN);
+    for leaves in [Room::stops, Room::is_lost] {
+        let invited = room.invite(1, "a").unwrap();
+        assert_eq!(room.answer(2, &invited.invitation_id, true), Code::OK);
+        assert!(room.out.tells.is_empty(), "the role is not publishing");
+        assert_eq!(room.on(2), Code::OK);
+        assert_eq!(publishers(&mut room), ["publisher_joined a"]);
+        leaves(&mut room);
+        assert_eq!(publishers(&mut room), ["publisher_left a"]);
+    }
+}
+
+impl Room {
+    fn stops(&mut self) {
+        assert_eq!(self.off(2), Code::OK);
+    }
+
+    fn is_lost(&mut self) {
+        assert!(self.leave(2, LeaveCause::ConnectionLost));
+    }
+}
+
+/// What the backend was told since the last call.
+fn publishers(room: &mut Room) -> Vec<String> {
+    let text = |row: OutboxRow| {
+        let body: serde_json::Value = serde_json::from_slice(&row.body).unwrap();
+        assert_eq!(body["room_id"], "demo");
+        let (event, user) = (body["event"].as_str(), body["user_id"].as_str());
+        format!("{} {}", event.unwrap(), user.unwrap())
+    };
+    std::mem::take(&mut room.out.tells)
+        .into_iter()
+        .map(text)
+        .collect()
+}

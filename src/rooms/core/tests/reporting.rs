@@ -143,6 +143,65 @@ fn the_room_s_own_events_go_with_their_records() {
 }
 
 #[test]
+fn a_room_is_made_and_destroyed_from_where_its_session_came_in() {
+    let mut room = Room::new();
+    room.core.reports = Reports::new(Tell::ALL.iter().copied().collect());
+    let address = std::net::IpAddr::from([192, 0, 2, 7]);
+    let origin = Origin::Client(wire::Platform::Ipad, address);
+    let args = CreateArgs {
+        asker: asker(0, 1),
+        origin,
+        operator: "anna".into(),
+        owner: Some(user("anna")),
+        info: bytes::Bytes::new(),
+        profile: ProfileChange::default(),
+        kind: String::new(),
+    };
+    let now = room.moment();
+    room.core.create(args, now, &mut room.out).unwrap();
+    let record = room.out.records.remove(0);
+    let made = rows_with(&mut room, &record);
+    room.core.recorded(true, now, &mut room.out);
+    let by = DestroyedBy::User(user("anna"), asker(0, 2), origin);
+    room.core.destroy(by, now, &mut room.out).unwrap();
+    let record = room.out.records.remove(0);
+    let gone = rows_with(&mut room, &record);
+    for row in [&made[0], &gone[0]] {
+        let query = &row.query;
+        assert!(
+            query.contains("ClientIP=192.0.2.7&OptPlatform=iPad"),
+            "{query}"
+        );
+    }
+}
+
+#[test]
+fn an_admin_s_push_names_who_called_and_its_random() {
+    let mut room = Room::new();
+    room.core.reports = Reports::new(Tells::NONE.with(Tell::AfterSendMsg));
+    let push = BackendPush {
+        from: wire::User {
+            user_id: "jared".into(),
+            profile: None,
+        },
+        content: Content::Text(wire::Text { text: "hi".into() }),
+        priority: Priority::Normal,
+        bound: true,
+        quiet: false,
+        operator: "administrator".into(),
+        random: Some(9),
+        message_id: "".into(),
+    };
+    let now = room.moment();
+    room.core.push(push, now, &mut room.out).unwrap();
+    let row = room.out.tells.remove(0);
+    let body: serde_json::Value = serde_json::from_slice(&row.body).unwrap();
+    assert_eq!(body["From_Account"], "jared");
+    assert_eq!(body["Operator_Account"], "administrator");
+    assert_eq!(body["Random"], 9);
+}
+
+#[test]
 fn a_change_that_could_not_be_recorded_is_told_with_the_next_record() {
     let mut room = Room::new();
     room.own("anna");

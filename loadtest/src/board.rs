@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::clock::Micros;
 
 /// What clients do now. Stages only go forward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stage {
     /// Clients connect.
     Ramp,
@@ -26,7 +27,7 @@ pub(crate) enum Stage {
 }
 
 /// The moments of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Window {
     /// The first message is due.
     pub(crate) start: Micros,
@@ -44,6 +45,8 @@ pub(crate) struct Board {
     pub(crate) rooms: Vec<RoomBoard>,
     /// A reader is stopped: latencies are recorded apart.
     pub(crate) disturbed: AtomicBool,
+    /// A reader is stopped in another process.
+    pub(crate) disturbed_elsewhere: AtomicBool,
     /// Clients that entered their room.
     pub(crate) entered: AtomicU64,
     /// Clients that failed to.
@@ -68,6 +71,11 @@ pub(crate) struct Behind {
 }
 
 impl Behind {
+    /// How often the worker looked, and how many it found last.
+    pub(crate) fn read(&self) -> (u64, u64) {
+        (self.looks.load(Acquire), self.left.load(Relaxed))
+    }
+
     /// The worker looked and found `left`.
     pub(crate) fn looked(&self, left: u64) {
         self.left.store(left, Relaxed);
@@ -100,6 +108,7 @@ impl Board {
             stage: watch::Sender::new(Stage::Ramp),
             rooms: (0..rooms).map(|_| RoomBoard::default()).collect(),
             disturbed: AtomicBool::new(false),
+            disturbed_elsewhere: AtomicBool::new(false),
             entered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             gone: AtomicU64::new(0),
@@ -134,6 +143,11 @@ impl Board {
             .iter()
             .all(|looks| *looks > 0)
             .then_some((looks, left))
+    }
+
+    /// Whether a reader is stopped anywhere.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        self.disturbed.load(Relaxed) || self.disturbed_elsewhere.load(Relaxed)
     }
 
     /// The room of `index`.

@@ -192,6 +192,7 @@ async fn ground(args: &ChaosArgs, clock: Clock, settings: &str) -> Result<(Gatew
         pid: None,
         server_name: args.server_name.clone(),
         roots: livegate_client::Roots::pem_file(gateway.certificate()?)?,
+        certificate: gateway.certificate()?,
         app: App::new(crate::identity::DEV_APP, crate::identity::DEV_KEY),
     };
     let dialers = site.dialers()?;

@@ -49,6 +49,9 @@ enum Command {
     /// A process of subscribers; `compare` starts it.
     #[command(hide = true)]
     Worker,
+    /// A process of clients; `run` starts it.
+    #[command(hide = true)]
+    Clients,
     /// The bare loop; `compare` starts it.
     #[command(hide = true)]
     LimitServer(LimitArgs),
@@ -71,6 +74,13 @@ pub(crate) struct RunArgs {
     pub(crate) gateway: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) target: TargetArgs,
+    /// Drives the clients from so many processes in place of threads of one: each
+    /// may have as many files open as the system allows [default: the plan's].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=64))]
+    pub(crate) processes: Option<u32>,
+    /// Holds the gateway to the first N cores and the clients to the others.
+    #[arg(long, value_name = "N", requires = "spawn")]
+    pub(crate) server_cores: Option<usize>,
     /// Where the JSON report goes [default: loadtest-out/PLAN-TIME.json].
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
@@ -139,6 +149,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Curve(args) => crate::compare::curve(&args),
         Command::Doors(args) => crate::doors::main(&args).map_err(Failure::Broken),
         Command::Worker => crate::compare::worker().map_err(Failure::Broken),
+        Command::Clients => crate::run::clients().map_err(Failure::Broken),
         Command::LimitServer(args) => crate::compare::limit_server(&args).map_err(Failure::Broken),
         Command::Under(args) => crate::compare::under(&args).map_err(Failure::Broken),
     };

@@ -30,6 +30,23 @@ impl Clock {
         }
     }
 
+    /// The clock of the process that began at `base` of the machine's
+    /// monotonic clock, when it was `unix_ms`.
+    pub(crate) fn of(base: Micros, unix_ms: u64) -> Self {
+        let passed = Duration::from_micros(monotonic().saturating_sub(base));
+        Self {
+            base: Instant::now()
+                .checked_sub(passed)
+                .unwrap_or_else(Instant::now),
+            unix_ms,
+        }
+    }
+
+    /// Where it began, for [`Clock::of`] in another process.
+    pub(crate) fn origin(&self) -> (Micros, u64) {
+        (monotonic().saturating_sub(self.now()), self.unix_ms)
+    }
+
     /// Microseconds since the base.
     pub(crate) fn now(&self) -> Micros {
         micros(self.base.elapsed())

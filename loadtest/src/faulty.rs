@@ -385,6 +385,7 @@ fn figures(fault: Fault) -> (Figures, Vec<String>) {
             pid: None,
             server_name: "localhost".to_owned(),
             roots,
+            certificate: std::path::PathBuf::new(),
             app: App::new(DEV_APP, DEV_KEY),
         };
         let plan = plan(fault);
@@ -395,6 +396,7 @@ fn figures(fault: Fault) -> (Figures, Vec<String>) {
             plan,
             site,
             clock: Clock::start(),
+            processes: None,
         });
         let mut progress = Progress::new(true);
         let (catch, _) = crate::run::drive(&orders, None, &mut progress)

@@ -24,6 +24,7 @@ const LIFETIME: u64 = 86_400;
 pub(crate) struct App {
     /// Its `sdk_app_id`.
     pub(crate) id: u32,
+    text: String,
     key: hmac::Key,
 }
 
@@ -41,8 +42,14 @@ impl App {
     pub(crate) fn new(id: u32, key: &str) -> Self {
         Self {
             id,
+            text: key.to_owned(),
             key: hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()),
         }
+    }
+
+    /// Its key, for another process of the run.
+    pub(crate) fn key(&self) -> &str {
+        &self.text
     }
 
     /// A UserSig for `user`, issued at `now` (Unix seconds).

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Micros;
 use crate::latency::Latency;
 use crate::payload::Stamp;
@@ -14,14 +16,14 @@ use crate::payload::Stamp;
 const MAX_SEQ: usize = 4_000_000;
 
 /// One room as one worker's clients saw it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Ledger {
     epochs: BTreeMap<u64, Vec<Entry>>,
     disagreements: u64,
 }
 
 /// One seq.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Entry {
     /// Of the whole push; 0: nobody saw it.
     digest: u64,

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use livegate_proto::client::{self as wire, live_event, reply};
 use livegate_proto::codec;
+use serde::{Deserialize, Serialize};
 
 use crate::board::{Board, Window};
 use crate::clock::{Clock, Micros};
@@ -39,6 +40,9 @@ pub(crate) struct Ward {
     pub(crate) tally: Tally,
     /// Rooms as this worker's clients see them.
     pub(crate) ledgers: Vec<Ledger>,
+    /// Rooms of which a client heard that the host is away, and when: of the
+    /// crash itself this process may hear later.
+    aways: Vec<(u32, Micros)>,
 }
 
 impl Ward {
@@ -50,6 +54,17 @@ impl Ward {
             tally: Tally::default(),
             ledgers: vec![Ledger::default(); board.rooms.len()],
             board,
+            aways: Vec::new(),
+        }
+    }
+
+    /// Counts how long after the crashes their hosts were told away.
+    pub(crate) fn count_aways(&mut self) {
+        for (room, told) in self.aways.drain(..) {
+            let crashed = self.board.room(room).crashed.load(Relaxed);
+            if crashed > 0 && told >= crashed {
+                self.tally.lives.away_after.record(told - crashed);
+            }
         }
     }
 
@@ -105,7 +120,7 @@ struct Seeing {
 }
 
 /// What is left of a client when the run is over.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Remains {
     /// Index of its room.
     pub(crate) room: u32,
@@ -258,7 +273,7 @@ impl Member {
         if measured {
             ward.tally.measured += 1;
             let took = now.saturating_sub(stamp.intended);
-            if ward.board.disturbed.load(Relaxed) {
+            if ward.board.is_disturbed() {
                 ward.tally.disturbed.record(took);
             } else {
                 ward.tally.latency.record(took);
@@ -289,10 +304,7 @@ impl Member {
             Some(live_event::Kind::Away(away)) => {
                 lives.away += 1;
                 seen.until_ms = away.until_ms;
-                let crashed = ward.board.room(self.room).crashed.load(Relaxed);
-                if crashed > 0 {
-                    lives.away_after.record(now.saturating_sub(crashed));
-                }
+                ward.aways.push((self.room, now));
             }
             Some(live_event::Kind::Ended(_)) => {
                 lives.ended += 1;

@@ -31,6 +31,9 @@ pub(crate) struct Plan {
     pub(crate) clients_per_address: u32,
     /// Threads that drive clients; 0: half the cores.
     pub(crate) workers: u32,
+    /// Processes that these are spread over; 0: threads of one. Each may have as
+    /// many files open as the system allows to a process.
+    pub(crate) processes: u32,
     /// Seed of everything random.
     pub(crate) seed: u64,
     /// Which transports the viewers take.
@@ -59,6 +62,7 @@ impl Default for Plan {
             viewers: 0,
             clients_per_address: 1_000,
             workers: 0,
+            processes: 0,
             seed: 1,
             transport: Mix::default(),
             phases: Phases::default(),

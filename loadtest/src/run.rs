@@ -3,8 +3,12 @@
 //! Coordinates only: clients live in the workers' threads, the gateway in a
 //! process of its own. Every wait has an end.
 
+mod carry;
+mod child;
+mod children;
 mod crew;
 mod phases;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,10 +16,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use livegate_client::Roots;
 use tokio::time::{Instant, sleep};
 
+pub(crate) use self::child::main as clients;
 use self::crew::Crew;
 use self::phases::{drain, look, ramp, steady, window};
 use crate::board::{Board, Stage};
@@ -33,7 +38,7 @@ use crate::progress::{Progress, answer};
 use crate::report::{self, Callbacks, Report};
 use crate::sink::{Sink, Told};
 use crate::site::{Site, Sources};
-use crate::worker::Orders;
+use crate::worker::{Orders, Processes};
 
 /// How often the coordinator looks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -50,7 +55,11 @@ pub(crate) const CALLBACK_SECRET: &str = "loadtest-callback-secret-0123456789";
 /// When the plan cannot be read or done, or the run broke.
 pub(crate) fn main(args: &RunArgs) -> Result<bool, Failure> {
     let plan = plan::read(&args.plan).map_err(|error| Failure::Plan(error.to_string()))?;
-    machine::allow_files(plan.sockets()).map_err(|error| Failure::Plan(error.to_string()))?;
+    let own = match args.processes.unwrap_or(plan.processes) {
+        0 => plan.sockets(),
+        _ => plan.hostile.connections.into(),
+    };
+    machine::allow_files(own).map_err(|error| Failure::Plan(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -79,7 +88,8 @@ async fn play(args: &RunArgs, plan: Plan) -> Result<bool> {
         None => site(&args.target)?,
     };
     let began_ms = clock.unix_ms();
-    let orders = orders(plan, site, clock, began_ms);
+    let processes = processes(args, &plan);
+    let orders = orders(plan, site, clock, (began_ms, processes));
     let (catch, gateway) = drive(&orders, own.as_ref().map(|own| &own.sink), &mut progress).await?;
     if let Some(own) = own {
         own.gateway.stop().await?;
@@ -111,11 +121,25 @@ async fn play(args: &RunArgs, plan: Plan) -> Result<bool> {
     Ok(report.held)
 }
 
-fn orders(plan: Plan, site: Site, clock: Clock, began_ms: u64) -> Arc<Orders> {
+/// The processes that clients run in, if they are to run in some.
+fn processes(args: &RunArgs, plan: &Plan) -> Option<Processes> {
+    let count = args.processes.unwrap_or(plan.processes);
+    (count > 0).then_some(Processes { count })
+}
+
+fn orders(
+    plan: Plan,
+    site: Site,
+    clock: Clock,
+    (began_ms, processes): (u64, Option<Processes>),
+) -> Arc<Orders> {
     let workers = match plan.workers {
         0 => (machine::cores() / 2).max(1),
         n => n as usize,
     };
+    // Every process has a worker at least.
+    let least = processes.as_ref().map_or(1, |it| it.count as usize);
+    let workers = workers.max(least);
     Arc::new(Orders {
         board: Arc::new(Board::new(plan.rooms, workers)),
         sources: Sources::new(&site, plan.clients_per_address),
@@ -123,11 +147,13 @@ fn orders(plan: Plan, site: Site, clock: Clock, began_ms: u64) -> Arc<Orders> {
         plan,
         site,
         clock,
+        processes,
     })
 }
 
 async fn start_own(args: &RunArgs, plan: &Plan, clock: Clock, progress: &Progress) -> Result<Own> {
     let mut dice = Dice::new(clock.unix_ms());
+    let (server, clients) = cores_apart(args.server_cores)?;
     let sink = Sink::start(CALLBACK_SECRET, clock, dice.fork(1), 0).await?;
     let settings = format!(
         "{}\n{}",
@@ -135,13 +161,32 @@ async fn start_own(args: &RunArgs, plan: &Plan, clock: Clock, progress: &Progres
         callbacks(&sink.url(), CALLBACK_SECRET)
     );
     let binary = binary(args.gateway.as_deref())?;
-    let gateway = Gateway::start(&binary, &settings, &mut dice).await?;
+    // What is started next inherits the cores.
+    machine::pin(&server)?;
+    let gateway = Gateway::start(&binary, &settings, &mut dice).await;
+    machine::pin(&clients)?;
+    let gateway = gateway?;
     progress.say(format!(
         "gateway {} on {}",
         binary.display(),
         gateway.public
     ));
     Ok(Own { gateway, sink })
+}
+
+/// The cores of the gateway and those of the clients, where they are to be
+/// held apart.
+fn cores_apart(server: Option<usize>) -> Result<(Vec<usize>, Vec<usize>)> {
+    let Some(server) = server else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    let all = machine::cores();
+    ensure!(
+        (1..all).contains(&server),
+        "of {all} cores 1 to {} may be the gateway's",
+        all - 1
+    );
+    Ok(((0..server).collect(), (server..all).collect()))
 }
 
 /// The last part of a configuration: the development app, which tells its lives
@@ -170,6 +215,7 @@ fn site_of(gateway: &Gateway, target: &TargetArgs) -> Result<Site> {
         pid: gateway.pid(),
         server_name: target.server_name.clone(),
         roots: Roots::pem_file(gateway.certificate()?)?,
+        certificate: gateway.certificate()?,
         app: App::new(target.app, &target.key),
     })
 }
@@ -184,7 +230,8 @@ fn site(target: &TargetArgs) -> Result<Site> {
         internal: target.internal,
         pid: target.pid,
         server_name: target.server_name.clone(),
-        roots: Roots::pem_file(certificate)?,
+        roots: Roots::pem_file(&certificate)?,
+        certificate,
         app: App::new(target.app, &target.key),
     })
 }
@@ -196,7 +243,7 @@ pub(crate) async fn drive(
     progress: &mut Progress,
 ) -> Result<(Catch, BTreeMap<String, f64>)> {
     let before = look(orders);
-    let crew = Crew::start(orders)?;
+    let crew = Crew::start(orders).await?;
     ramp(orders, &crew, progress).await?;
     let window = window(orders);
     orders.board.go(Stage::Run(window));

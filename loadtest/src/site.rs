@@ -1,6 +1,7 @@
 //! Where the gateway is and how clients reach it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -28,6 +29,8 @@ pub(crate) struct Site {
     pub(crate) server_name: String,
     /// Who is trusted.
     pub(crate) roots: Roots,
+    /// The file that says so.
+    pub(crate) certificate: PathBuf,
     /// The app that clients log in to.
     pub(crate) app: App,
 }

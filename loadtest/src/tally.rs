@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::latency::Latency;
 
@@ -10,7 +10,7 @@ use crate::latency::Latency;
 const MAX_KINDS: usize = 64;
 
 /// Counts of a run, or of one worker's part of it.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Tally {
     /// Clients that logged in and entered.
     pub(crate) entered: u64,
@@ -59,19 +59,24 @@ pub(crate) struct Tally {
     /// What viewers were told about lives.
     pub(crate) lives: Lives,
     /// From the intended send time to the delivery.
+    #[serde(skip_deserializing)]
     pub(crate) latency: Latency,
     /// The same while a reader is stopped.
+    #[serde(skip_deserializing)]
     pub(crate) disturbed: Latency,
     /// From a login's start to its room's snapshot.
+    #[serde(skip_deserializing)]
     pub(crate) entering: Latency,
     /// From a send to its reply.
+    #[serde(skip_deserializing)]
     pub(crate) replies: Latency,
     /// How late messages left their publisher.
+    #[serde(skip_deserializing)]
     pub(crate) lateness: Latency,
 }
 
 /// What clients were told about lives, summed over clients.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Lives {
     /// Starts told.
     pub(crate) started: u64,
@@ -86,8 +91,10 @@ pub(crate) struct Lives {
     /// Clients that were not told of an end, or twice, or of one that was none.
     pub(crate) ends_wrong: u64,
     /// From the crash to the client's host-away.
+    #[serde(skip_deserializing)]
     pub(crate) away_after: Latency,
     /// How far from the announced end of the grace the end was told.
+    #[serde(skip_deserializing)]
     pub(crate) end_off: Latency,
 }
 
@@ -138,11 +145,38 @@ impl Tally {
             count(&mut self.slow, outcome.clone(), *n);
         }
         self.lives.add(&other.lives);
-        self.latency.merge(&other.latency);
-        self.disturbed.merge(&other.disturbed);
-        self.entering.merge(&other.entering);
-        self.replies.merge(&other.replies);
-        self.lateness.merge(&other.lateness);
+        for (ours, theirs) in self.latencies_mut().into_iter().zip(other.latencies()) {
+            ours.merge(theirs);
+        }
+    }
+
+    /// All latencies: what reports write of them is a summary, which does not
+    /// read back.
+    pub(crate) fn latencies(&self) -> [&Latency; 7] {
+        let lives = &self.lives;
+        [
+            &self.latency,
+            &self.disturbed,
+            &self.entering,
+            &self.replies,
+            &self.lateness,
+            &lives.away_after,
+            &lives.end_off,
+        ]
+    }
+
+    /// The same, to be added to.
+    pub(crate) fn latencies_mut(&mut self) -> [&mut Latency; 7] {
+        let lives = &mut self.lives;
+        [
+            &mut self.latency,
+            &mut self.disturbed,
+            &mut self.entering,
+            &mut self.replies,
+            &mut self.lateness,
+            &mut lives.away_after,
+            &mut lives.end_off,
+        ]
     }
 }
 
@@ -154,8 +188,6 @@ impl Lives {
         self.ended += other.ended;
         self.ends_expected += other.ends_expected;
         self.ends_wrong += other.ends_wrong;
-        self.away_after.merge(&other.away_after);
-        self.end_off.merge(&other.end_off);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Clients are numbered over the whole run: hosts first, then publishers, then
 //! viewers; worker k of n drives every n-th. A worker shares nothing with
-//! others but the [`Board`], so its part could as well run in a process of its
+//! others but the [`Board`], so its part may as well run in a process of its
 //! own.
 
 use std::cell::RefCell;
@@ -44,8 +44,17 @@ pub(crate) struct Orders {
     pub(crate) clock: Clock,
     /// The state of the run.
     pub(crate) board: Arc<Board>,
-    /// Clients that stopped reading are not judged by what they missed.
+    /// Where its clients dial from.
     pub(crate) sources: Sources,
+    /// Processes that the workers are spread over; `None`: threads of this one.
+    pub(crate) processes: Option<Processes>,
+}
+
+/// Processes of workers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Processes {
+    /// How many.
+    pub(crate) count: u32,
 }
 
 /// What a worker leaves.
@@ -128,6 +137,7 @@ async fn run(orders: Arc<Orders>, index: u32, of: u32) -> Result<Harvest> {
 fn harvest(desk: &Desk, members: &[Rc<RefCell<Member>>]) -> Harvest {
     let remains = members.iter().map(|m| m.borrow().remains()).collect();
     let mut ward = desk.ward.borrow_mut();
+    ward.count_aways();
     // What is still heard goes into new ones, which nobody reads.
     let unread = vec![Ledger::default(); ward.ledgers.len()];
     Harvest {

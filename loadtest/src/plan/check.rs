@@ -54,6 +54,7 @@ fn sizes(plan: &Plan) -> Result<(), Wrong> {
         "1 to 25,000: an address has about 28,000 free ports",
     )?;
     need(plan.workers <= 256, "workers", "at most 256")?;
+    need(plan.processes <= 64, "processes", "at most 64")?;
     let sum = plan.transport.tls.checked_add(plan.transport.quic);
     need(
         sum.is_some_and(|sum| sum > 0),

@@ -11,6 +11,7 @@ use crate::chaos::ChaosArgs;
 use crate::compare::{CompareArgs, CurveArgs, LimitArgs, UnderArgs};
 use crate::doors::DoorsArgs;
 use crate::identity::{DEV_APP, DEV_KEY};
+use crate::slow::SlowArgs;
 
 /// The limits held.
 const HELD: u8 = 0;
@@ -46,6 +47,8 @@ enum Command {
     Curve(CurveArgs),
     /// Measures what the backend's doors take on one core.
     Doors(DoorsArgs),
+    /// Looks what other rooms feel of an asked backend that is slow or down.
+    SlowBackend(SlowArgs),
     /// A process of subscribers; `compare` starts it.
     #[command(hide = true)]
     Worker,
@@ -148,6 +151,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Compare(args) => crate::compare::main(&args),
         Command::Curve(args) => crate::compare::curve(&args),
         Command::Doors(args) => crate::doors::main(&args).map_err(Failure::Broken),
+        Command::SlowBackend(args) => crate::slow::main(&args).map_err(Failure::Broken),
         Command::Worker => crate::compare::worker().map_err(Failure::Broken),
         Command::Clients => crate::run::clients().map_err(Failure::Broken),
         Command::LimitServer(args) => crate::compare::limit_server(&args).map_err(Failure::Broken),

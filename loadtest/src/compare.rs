@@ -43,9 +43,11 @@ use crate::machine;
 use crate::progress::{answer, complain};
 use crate::run::binary;
 
+pub(crate) use self::bootstrap::{Interval, interval, median};
 pub(crate) use self::curve::{CurveArgs, main as curve};
 pub(crate) use self::limit_server::{LimitArgs, main as limit_server};
 pub(crate) use self::under::{UnderArgs, main as under};
+pub(crate) use self::watch::look;
 pub(crate) use self::worker::main as worker;
 
 /// Arguments of `compare`.
@@ -178,5 +180,5 @@ fn line(figures: &Figures, blocks: u32) -> String {
 /// # Errors
 /// When it is gone.
 pub(crate) fn ran_us(pid: u32) -> Result<u64> {
-    Ok(watch::look(pid)?.ran_us)
+    Ok(look(pid)?.ran_us)
 }

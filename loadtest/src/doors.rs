@@ -39,7 +39,7 @@ use crate::machine;
 use crate::sink::Sink;
 
 /// The gateway's API key here.
-const KEY: &str = "a-key-of-the-load-generator";
+pub(crate) const KEY: &str = "a-key-of-the-load-generator";
 /// Signs callbacks here.
 const SECRET: &str = "a-secret-of-the-load-generator";
 /// Rooms over which calls are spread.
@@ -156,7 +156,8 @@ fn play(args: &DoorsArgs, far: &Runtime, gateway: &Gateway, sink: &Sink) -> Resu
     ])
 }
 
-fn with_key<T>(message: T) -> tonic::Request<T> {
+/// `message` as a request with the gateway's API key.
+pub(crate) fn with_key<T>(message: T) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     let key = tonic::metadata::AsciiMetadataValue::from_static(KEY);
     request.metadata_mut().insert("x-api-key", key);

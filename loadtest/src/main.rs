@@ -3,7 +3,8 @@
 //! `run` plays a plan against a gateway and says whether the plan's limits
 //! held; `chaos` kills hosts and gateways and checks what viewers and the
 //! backend were told; `compare` plays one fan-out against livegate, peers and
-//! the bare loop in turn. Exit status: 0 held, 1 did not hold, 64 bad arguments,
+//! the bare loop in turn; `slow-backend` looks what other rooms feel of a backend
+//! that is slow or down. Exit status: 0 held, 1 did not hold, 64 bad arguments,
 //! 78 a plan that is wrong or more than the machine can do.
 //!
 //! How a run is built: [`run`] coordinates, [`worker`]s drive clients in
@@ -44,6 +45,7 @@ mod schedule;
 mod sequence;
 mod sink;
 mod site;
+mod slow;
 mod span;
 mod tally;
 mod viewer;

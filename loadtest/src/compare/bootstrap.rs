@@ -12,17 +12,17 @@ const TAIL: f64 = 0.025;
 
 /// A median with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Interval {
+pub(crate) struct Interval {
     /// The interval's lower end.
-    pub(super) low: f64,
+    pub(crate) low: f64,
     /// The median of what was seen.
-    pub(super) median: f64,
+    pub(crate) median: f64,
     /// The interval's upper end.
-    pub(super) high: f64,
+    pub(crate) high: f64,
 }
 
 /// The median of `values`; `None` when there are none.
-pub(super) fn median(values: &[f64]) -> Option<f64> {
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len().checked_sub(1)? / 2;
@@ -35,7 +35,7 @@ pub(super) fn median(values: &[f64]) -> Option<f64> {
 
 /// The median of `values` and how far it would move with other blocks: medians
 /// of draws with replacement. The same values give the same interval.
-pub(super) fn interval(values: &[f64]) -> Option<Interval> {
+pub(crate) fn interval(values: &[f64]) -> Option<Interval> {
     let seen = median(values)?;
     let mut dice = Dice::new(values.len() as u64);
     let mut medians: Vec<f64> = (0..DRAWS)

@@ -17,30 +17,30 @@ const EVERY: Micros = 100_000;
 
 /// One look at a process.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(super) struct Look {
+pub(crate) struct Look {
     /// When.
-    pub(super) at: Micros,
+    pub(crate) at: Micros,
     /// CPU time in all, microseconds.
-    pub(super) ran_us: u64,
+    pub(crate) ran_us: u64,
     /// CPU time in user mode, microseconds, to 10 ms.
-    pub(super) user_us: u64,
+    pub(crate) user_us: u64,
     /// CPU time in the kernel, microseconds, to 10 ms.
-    pub(super) system_us: u64,
+    pub(crate) system_us: u64,
     /// Time that threads were ready to run and had no core, microseconds.
-    pub(super) waited_us: u64,
+    pub(crate) waited_us: u64,
     /// Resident memory, KiB.
-    pub(super) rss_kib: u64,
+    pub(crate) rss_kib: u64,
     /// Context switches that the process asked for.
-    pub(super) voluntary: u64,
+    pub(crate) voluntary: u64,
     /// Context switches that it did not ask for.
-    pub(super) involuntary: u64,
+    pub(crate) involuntary: u64,
 }
 
 /// Looks at `pid`.
 ///
 /// # Errors
 /// When it is gone.
-pub(super) fn look(pid: u32) -> Result<Look> {
+pub(crate) fn look(pid: u32) -> Result<Look> {
     let usage = machine::usage(pid).context("the server's process is gone")?;
     let (user_us, system_us) = (micros(usage.user), micros(usage.system));
     let mut look = Look {

@@ -80,6 +80,53 @@ async fn a_room_does_not_fall_silent_after_a_late_ring() {
     .await;
 }
 
+/// Counts, not times: what is due is taken from the room once, however many
+/// subscribers there are, and each is written to once for all of it.
+#[tokio::test(start_paused = true)]
+async fn a_sweep_joins_once_and_writes_to_each_once() {
+    local(async {
+        let gateway = OneShard::start();
+        let (mut host, _viewer) = gateway.host_and_viewer().await;
+        let mut members = Vec::new();
+        for n in 0..100 {
+            let mut member = gateway.connect(&format!("member{n}")).await;
+            assert_eq!(member.call(say::enter("demo")).await.code, 0);
+            members.push(member);
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let counts = || {
+            let page = gateway.node.metrics.render();
+            [
+                "livegate_shard_sweeps_total",
+                "livegate_shard_sweep_frames_sum",
+                "livegate_messages_out_total{class=\"normal\"}",
+                "livegate_connections_writes_total{transport=\"tls\"}",
+            ]
+            .map(|name| {
+                let line = page.lines().find_map(|line| line.strip_prefix(name));
+                line.unwrap().trim().parse::<f64>().unwrap() as u64
+            })
+        };
+        let before = counts();
+        // In one write, so that the shard has all five before it sweeps.
+        let texts = ["1", "2", "3", "4", "5"];
+        let said = texts.map(|text| say::text("demo", text));
+        for request in host.send_all(said).await {
+            assert_eq!(host.reply(request).await.code, 0);
+        }
+        for member in &mut members {
+            for text in texts {
+                assert_eq!(member.text().await.1, text);
+            }
+        }
+        let [sweeps, joined, delivered, writes] = std::array::from_fn(|n| counts()[n] - before[n]);
+        assert_eq!((sweeps, joined, delivered), (1, 5, 5 * 102));
+        // Everybody's, and the replies to the host.
+        assert!((102..=102 + 5).contains(&writes), "{writes} writes");
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_host_that_is_gone_is_away_at_once_and_ended_after_the_grace() {
     local(async {

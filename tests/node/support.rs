@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use livegate::auth::{AppConfig, AuthConfig, KeyRing};
@@ -168,15 +169,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     /// Sends a request and returns its id.
     pub(crate) async fn send(&mut self, body: client_frame::Body) -> u64 {
-        self.requests += 1;
-        let frame = ClientFrame {
-            request_id: self.requests,
-            body: Some(body),
-        };
+        *self.send_all([body]).await.end()
+    }
+
+    /// Sends requests in one write and returns their ids.
+    pub(crate) async fn send_all<const N: usize>(
+        &mut self,
+        all: [client_frame::Body; N],
+    ) -> RangeInclusive<u64> {
+        let first = self.requests + 1;
         let mut bytes = Vec::new();
-        codec::append(&frame, &mut bytes);
+        for body in all {
+            self.requests += 1;
+            let frame = ClientFrame {
+                request_id: self.requests,
+                body: Some(body),
+            };
+            codec::append(&frame, &mut bytes);
+        }
         self.send_raw(&bytes).await;
-        self.requests
+        first..=self.requests
     }
 
     /// Sends a request and waits for its reply.

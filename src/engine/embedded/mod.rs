@@ -3,6 +3,7 @@
 mod file;
 mod journal;
 mod queue;
+mod reads;
 mod recover;
 mod tables;
 mod writer;

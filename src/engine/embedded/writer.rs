@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use redb::{Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase};
+use redb::{Database, DatabaseError, Durability, ReadableDatabase};
 use tokio::sync::oneshot;
 
 use super::StoreError;
-use super::journal::{self, Pages};
+use super::journal::Pages;
 use super::queue::{Job, Shared};
+use super::reads;
 use super::tables::{self, Applied, Backlog, Tables};
 use crate::clock::{Clock, Instant, Moment, Unix};
 use crate::engine::outbox::Fate;
@@ -421,7 +422,7 @@ impl Writer {
             return;
         };
         for job in jobs {
-            if let Err(error) = answer(&txn, job) {
+            if let Err(error) = reads::answer(&txn, job) {
                 self.metrics.engine().failed();
                 tracing::error!(%error, "reading the outbox");
             }
@@ -452,43 +453,6 @@ impl Writer {
             .outbox()
             .waiting(backlog.rows, backlog.bytes, Duration::from_millis(age));
     }
-}
-
-/// Answers a read; somebody who no longer waits is no error.
-fn answer(txn: &ReadTransaction, job: Job) -> Result<(), StoreError> {
-    match job {
-        Job::Keys {
-            after,
-            limit,
-            reply,
-        } => {
-            let _ = reply.send(tables::keys(txn, after.as_ref(), limit)?);
-        }
-        Job::Rows {
-            key,
-            after,
-            limit,
-            reply,
-        } => {
-            let _ = reply.send(tables::rows(txn, &key, after, limit)?);
-        }
-        Job::DeadLetters {
-            after,
-            limit,
-            reply,
-        } => {
-            let _ = reply.send(tables::dead_letters(txn, after, limit)?);
-        }
-        Job::Journal {
-            after,
-            limit,
-            reply,
-        } => {
-            let _ = reply.send(journal::read(txn, after, limit)?);
-        }
-        Job::Commit(_) | Job::Settle { .. } | Job::Dead { .. } => {}
-    }
-    Ok(())
 }
 
 fn outcome(commit: Commit, result: Result<(), CommitFailed>) -> Option<Outcome> {

@@ -29,8 +29,8 @@ use crate::telemetry::Metrics;
 
 /// First wait before the file is opened again.
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
-/// How long settlements wait that could not be recorded.
-const SETTLE_RETRY: Duration = Duration::from_secs(1);
+/// How long settlements and facts wait that could not be recorded.
+const RETRY: Duration = Duration::from_secs(1);
 /// How often what is old is forgotten, and how much of it at once.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 const PRUNE_LIMIT: usize = 1_000;
@@ -73,9 +73,12 @@ pub(super) struct Writer {
     /// Settlements that could not be recorded, and when they are tried again.
     carry: Vec<(u64, Settlement)>,
     carry_at: Instant,
+    /// Reads that could not be answered because the disk failed.
+    asked: Vec<Job>,
     /// Commits that nobody waits for and that hold facts for backends, which
     /// could not be recorded: they go first into the next transaction.
     owed: Vec<Commit>,
+    owed_at: Instant,
     reopen_at: Instant,
     backoff: Duration,
     marked: Instant,
@@ -129,7 +132,9 @@ impl Writer {
             doubt: None,
             carry: Vec::new(),
             carry_at: start,
+            asked: Vec::new(),
             owed: Vec::new(),
+            owed_at: start,
             reopen_at: start,
             backoff: FIRST_BACKOFF,
             marked: Instant::default(),
@@ -161,6 +166,11 @@ impl Writer {
         if self.is_overdue(now) {
             return Next::Done;
         }
+        if self.makes_room(now, outcomes) {
+            return Next::Turn;
+        }
+        let asked = std::mem::take(&mut self.asked);
+        self.read(asked);
         let jobs = self.shared.queue.take(self.config.group);
         self.metrics
             .engine()
@@ -174,6 +184,22 @@ impl Writer {
             _ if idle && self.db.is_some() => Next::Idle(self.next_due()),
             _ => Next::Turn,
         }
+    }
+
+    /// Records settlements that are carried, without anything else: they are
+    /// what gives a full disk its space back, and what comes in goes on failing
+    /// until it has some. False when there are none to be tried now.
+    fn makes_room(&mut self, now: Moment, outcomes: &mut Vec<Outcome>) -> bool {
+        let due = self.carry_at <= now.instant || self.closing.is_some();
+        if self.carry.is_empty() || !due {
+            return false;
+        }
+        let batch = Batch {
+            settled: std::mem::take(&mut self.carry),
+            ..Batch::default()
+        };
+        self.write(batch, now, outcomes);
+        true
     }
 
     /// Records one group and answers its reads.
@@ -196,10 +222,7 @@ impl Writer {
                 | Job::Journal { .. }) => reads.push(read),
             }
         }
-        let retry = self.carry_at <= now.instant || self.closing.is_some();
-        if retry {
-            batch.settled.append(&mut self.carry);
-        }
+        let retry = self.owed_at <= now.instant || self.closing.is_some();
         if retry || !batch.commits.is_empty() {
             // Before what came later: rows of a room are told in their order.
             batch.commits.splice(..0, self.owed.drain(..));
@@ -313,6 +336,7 @@ impl Writer {
 
     /// What has a reserve is tried once more, on its own; the rest has failed.
     fn not_recorded(&mut self, batch: Batch, now: Moment, outcomes: &mut Vec<Outcome>) {
+        let alone = batch.commits.is_empty() && batch.dead.is_empty() && !batch.prune;
         let again = |commit: &Commit| commit.reserve && !batch.last_try;
         let (again, failed): (Vec<_>, Vec<_>) = batch.commits.into_iter().partition(again);
         let failed = self.keep_facts(failed);
@@ -321,8 +345,14 @@ impl Writer {
                 .into_iter()
                 .filter_map(|c| outcome(c, Err(CommitFailed))),
         );
-        self.carry.extend(batch.settled);
-        self.carry_at = now.instant + SETTLE_RETRY;
+        self.owed_at = now.instant + RETRY;
+        if !batch.settled.is_empty() {
+            self.carry_at = match alone {
+                true => now.instant + RETRY,
+                false => now.instant,
+            };
+            self.carry.extend(batch.settled);
+        }
         if batch.prune {
             self.pruned = now.instant;
         }
@@ -416,9 +446,13 @@ impl Writer {
         if jobs.is_empty() {
             return;
         }
-        let txn = self.db.as_ref().map(Database::begin_read);
+        // Given up by the write before: answered once it is open again.
+        let Some(db) = &self.db else {
+            self.asked.extend(jobs);
+            return;
+        };
         // Without a transaction the askers see their questions dropped.
-        let Some(Ok(txn)) = txn else {
+        let Ok(txn) = db.begin_read() else {
             return;
         };
         for job in jobs {
@@ -437,12 +471,10 @@ impl Writer {
     fn next_due(&self) -> Instant {
         let mark = self.marked + self.config.alive_every;
         let prune = self.pruned + PRUNE_EVERY;
-        let carry = if self.carry.is_empty() && self.owed.is_empty() {
-            Instant::FAR
-        } else {
-            self.carry_at
-        };
-        mark.min(prune).min(carry)
+        let of = |waits: bool, at| if waits { at } else { Instant::FAR };
+        let carry = of(!self.carry.is_empty(), self.carry_at);
+        let owed = of(!self.owed.is_empty(), self.owed_at);
+        mark.min(prune).min(carry).min(owed)
     }
 
     fn report(&self, backlog: Backlog, now: Unix) {

@@ -112,6 +112,54 @@ fn a_settlement_that_could_not_be_recorded_is_recorded_later() {
     assert_eq!(disk.waiting(&bench), 0);
 }
 
+/// A settlement gives space back; what comes in meanwhile must not keep it from
+/// being recorded by failing beside it.
+#[test]
+fn a_settlement_is_recorded_on_its_own_when_what_came_with_it_fails() {
+    let disk = Disk::default();
+    let mut bench = Bench::new(&disk);
+    bench.shared.queue.submit(commit_of(1)).unwrap();
+    bench.drain();
+    let settlement = Settlement::Done;
+    bench.shared.queue.push(Job::Settle { seq: 1, settlement });
+    bench.shared.queue.submit(started(2)).unwrap();
+    disk.break_down(0, 1, false);
+    let mut outcomes = Vec::new();
+    bench.turn(&mut outcomes);
+    bench.shared.queue.submit(started(3)).unwrap();
+    bench.turn(&mut outcomes);
+    assert_eq!(outcomes.len(), 1, "it is open again, and one has failed");
+    bench.turn(&mut outcomes);
+    assert_eq!(disk.waiting(&bench), 0);
+    assert_eq!(outcomes.len(), 1, "something was recorded beside it");
+}
+
+/// The outbox is read while everything that comes in fails: else no backend
+/// is told, and nothing is ever settled.
+#[test]
+fn reads_are_answered_while_all_writes_fail() {
+    let disk = Disk::default();
+    let mut bench = Bench::new(&disk);
+    bench.shared.queue.submit(commit_of(1)).unwrap();
+    bench.drain();
+    let (reply, mut answer) = tokio::sync::oneshot::channel();
+    bench.shared.queue.push(Job::Keys {
+        after: None,
+        limit: 9,
+        reply,
+    });
+    let mut outcomes = Vec::new();
+    for number in 2..6 {
+        bench.shared.queue.submit(started(number)).unwrap();
+        disk.break_down(0, 1, false);
+        bench.turn(&mut outcomes);
+        disk.repair();
+        bench.turn(&mut outcomes);
+    }
+    assert!(outcomes.iter().all(|outcome| outcome.result.is_err()));
+    assert_eq!(answer.try_recv().unwrap(), [order_key("r1")]);
+}
+
 #[test]
 fn a_fact_that_nobody_waits_for_is_recorded_later_and_a_message_is_counted_as_shed() {
     let disk = Disk::default();

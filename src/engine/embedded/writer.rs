@@ -31,6 +31,8 @@ use crate::telemetry::Metrics;
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 /// How long settlements and facts wait that could not be recorded.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often a disk that fails is complained of: it may do so at each commit.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 /// How often what is old is forgotten, and how much of it at once.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 const PRUNE_LIMIT: usize = 1_000;
@@ -81,6 +83,8 @@ pub(super) struct Writer {
     owed_at: Instant,
     reopen_at: Instant,
     backoff: Duration,
+    /// When the disk was last complained of.
+    complained: Option<Instant>,
     marked: Instant,
     pruned: Instant,
     /// When closing began.
@@ -137,6 +141,7 @@ impl Writer {
             owed_at: start,
             reopen_at: start,
             backoff: FIRST_BACKOFF,
+            complained: None,
             marked: Instant::default(),
             pruned: start,
             closing: None,
@@ -250,8 +255,7 @@ impl Writer {
                 self.recorded(batch, now, outcomes);
             }
             Err(error) => {
-                self.metrics.engine().failed();
-                tracing::error!(%error, "store failed, opening it again");
+                self.complain(now, "write", &error);
                 self.doubt = Some(batch);
                 self.give_up(now);
             }
@@ -327,7 +331,7 @@ impl Writer {
             Ok(last) if last == self.number => self.recorded(batch, now, outcomes),
             Ok(_) => self.not_recorded(batch, now, outcomes),
             Err(error) => {
-                tracing::error!(%error, "store cannot be read, opening it again");
+                self.complain(now, "read", &error);
                 self.doubt = Some(batch);
                 self.give_up(now);
             }
@@ -389,6 +393,18 @@ impl Writer {
         rest
     }
 
+    /// Counts an error, and says it now and then.
+    fn complain(&mut self, now: Moment, step: &'static str, error: &dyn std::fmt::Display) {
+        self.metrics.engine().failed();
+        let said = self.complained;
+        if said.is_some_and(|at| now.instant.since(at) < COMPLAIN_EVERY) {
+            tracing::debug!(%error, step, "store fails");
+        } else {
+            self.complained = Some(now.instant);
+            tracing::error!(%error, step, "store fails, trying again");
+        }
+    }
+
     fn last_number(&self) -> Result<u64, StoreError> {
         let db = self
             .db
@@ -410,12 +426,11 @@ impl Writer {
         match self.source.open_again() {
             Ok(db) => {
                 self.db = Some(db);
-                tracing::warn!("store is open again");
+                tracing::debug!("store is open again");
                 true
             }
             Err(error) => {
-                self.metrics.engine().failed();
-                tracing::error!(%error, "store cannot be opened");
+                self.complain(now, "open", &error);
                 self.reopen_at = now.instant + self.backoff;
                 self.backoff = (self.backoff * 2).min(self.config.reopen_backoff);
                 false

@@ -310,6 +310,8 @@ impl Gateway {
         let store = EngineConfig {
             dir: dir.to_owned(),
             verify: false,
+            // What waits may take all of a small disk.
+            keep_free_bytes: 0,
             ..EngineConfig::default()
         };
         let config = CallbackConfig {

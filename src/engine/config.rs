@@ -25,6 +25,10 @@ pub struct EngineConfig {
     /// from three quarters of it on, messages from seven eighths on; facts are
     /// always kept.
     pub outbox_bytes: u64,
+    /// Bytes of the disk that are left to facts and to others: when less is
+    /// free, messages, comings and goings wait for backends only as far as the
+    /// file has place for them, and are else let go.
+    pub keep_free_bytes: u64,
     /// Bytes of the file that are kept in memory.
     pub cache_bytes: usize,
     /// Reads the whole file at the start and compares its checksums. Without
@@ -59,6 +63,7 @@ impl Default for EngineConfig {
             queue_reserve: 2_048,
             group: 512,
             outbox_bytes: 4 << 30,
+            keep_free_bytes: 64 << 20,
             cache_bytes: 32 << 20,
             verify: true,
             alive_every: Duration::from_secs(5),

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -13,10 +14,13 @@ use redb::{Database, DatabaseError};
 use thiserror::Error;
 
 use super::StoreError;
+use super::space::Space;
 use super::tables::{FORMAT, Tables};
 
 const STATE: &str = "livegate.redb";
 const STATE_NEW: &str = "livegate.redb.new";
+/// What `st_blocks` counts in.
+const BLOCK: u64 = 512;
 const LOCK: &str = "livegate.lock";
 
 /// Why the store cannot be opened, and what to do.
@@ -107,6 +111,16 @@ impl Home {
     /// Opens the file again after an error. It is never made anew.
     pub(super) fn open_again(&self) -> Result<Database, DatabaseError> {
         self.builder().open(&self.state)
+    }
+
+    /// How the disk under the file stands.
+    pub(super) fn space(&self) -> Option<Space> {
+        let disk = rustix::fs::statvfs(&self.state).ok()?;
+        let file = fs::metadata(&self.state).ok()?;
+        Some(Space {
+            free: disk.f_bavail.saturating_mul(disk.f_frsize),
+            taken: file.blocks().saturating_mul(BLOCK),
+        })
     }
 
     /// Runs a step of opening; redb answers some damage with a panic.

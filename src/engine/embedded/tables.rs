@@ -298,7 +298,7 @@ impl<'txn> Tables<'txn> {
 
     /// Bytes that count for the budget. A file of an earlier version is counted
     /// once.
-    fn bytes(&mut self) -> Result<u64> {
+    pub(super) fn bytes(&mut self) -> Result<u64> {
         if let Some(bytes) = self.meta.get(META_BYTES)? {
             return Ok(bytes.value());
         }

@@ -19,6 +19,7 @@ use super::StoreError;
 use super::journal::Pages;
 use super::queue::{Job, Shared};
 use super::reads;
+use super::space::Space;
 use super::tables::{self, Applied, Backlog, Tables};
 use crate::clock::{Clock, Instant, Moment, Unix};
 use crate::engine::outbox::Fate;
@@ -41,11 +42,18 @@ const PRUNE_LIMIT: usize = 1_000;
 pub(super) trait Source: Send + std::fmt::Debug {
     /// Opens what is there; makes nothing new.
     fn open_again(&self) -> Result<Database, DatabaseError>;
+
+    /// How its disk stands; `None`: nobody can tell.
+    fn space(&self) -> Option<Space>;
 }
 
 impl Source for super::file::Home {
     fn open_again(&self) -> Result<Database, DatabaseError> {
         Self::open_again(self)
+    }
+
+    fn space(&self) -> Option<Space> {
+        Self::space(self)
     }
 }
 
@@ -269,9 +277,12 @@ impl Writer {
         txn.set_quick_repair(true);
         batch.applied = Applied::default();
         let applied = &mut batch.applied;
-        let budget = self.config.outbox_bytes;
         let backlog = {
             let mut tables = Tables::open(&txn)?;
+            let budget = match self.source.space() {
+                Some(space) => space.budget(&self.config, tables.bytes()?),
+                None => self.config.outbox_bytes,
+            };
             let mut pages = Pages::open(&txn)?;
             for commit in &batch.commits {
                 if tables.apply(commit, now, budget, applied)? {

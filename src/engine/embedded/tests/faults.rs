@@ -10,6 +10,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, StorageBackend};
 
 use super::*;
 use crate::clock::Instant;
+use crate::engine::embedded::space::Space;
 use crate::engine::embedded::tables::{self, Tables};
 use crate::engine::embedded::writer::Source;
 use crate::telemetry::RowClass;
@@ -314,6 +315,10 @@ impl Disk {
 impl Source for Disk {
     fn open_again(&self) -> Result<Database, DatabaseError> {
         self.open()
+    }
+
+    fn space(&self) -> Option<Space> {
+        None
     }
 }
 

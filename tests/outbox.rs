@@ -10,6 +10,11 @@
 #![allow(clippy::print_stdout, reason = "the child tells its parent so")]
 #![allow(clippy::print_stderr, reason = "what is left out is said")]
 
+#[path = "outbox_server/small_disk.rs"]
+mod small_disk;
+#[path = "outbox_server/trials.rs"]
+mod trials;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -34,16 +39,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use small_disk::SmallDisk;
+use trials::rounds;
+
 const APP: AppId = AppId(7);
 const CHILD: &str = "LIVEGATE_TEST_OUTBOX";
 const ROOMS: u64 = 8;
-
-fn rounds(smoke: u64, long: u64) -> u64 {
-    match std::env::var_os("LIVEGATE_LONG") {
-        Some(_) => long,
-        None => smoke,
-    }
-}
 
 #[tokio::test]
 async fn a_killed_process_leaves_nothing_untold_that_it_had_recorded() {
@@ -248,48 +249,6 @@ impl Load {
             Ok(()) => self.recorded.insert(id),
             Err(_) => self.failed.insert(id),
         };
-    }
-}
-
-/// 8 MiB of memory as a disk, until dropped.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        let dir = TempDir::new().unwrap();
-        let mut mount = Command::new("mount");
-        mount
-            .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
-            .arg(dir.path());
-        let mounted = mount.stderr(Stdio::null()).status();
-        let mounted = mounted.is_ok_and(|status| status.success());
-        mounted.then_some(Self(dir))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Takes what is left of it.
-    fn fill(&self) {
-        use std::io::Write;
-
-        let ballast = self.path().join("ballast");
-        let mut file = std::fs::File::create(ballast).unwrap();
-        for size in [1 << 16, 1 << 12] {
-            while file.write_all(&vec![b'x'; size]).is_ok() {}
-        }
-    }
-
-    fn free(&self) {
-        // It may be free already.
-        let _ = std::fs::remove_file(self.path().join("ballast"));
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
     }
 }
 

@@ -15,23 +15,18 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
 use crate::people::{Login, Person};
-use crate::running::{APP, Running, Setup, WithKey};
+use crate::running::{APP, Running, Setup, WithKey, channel};
 use crate::scenario::code;
 
 pub(crate) type Govern = GovernServiceClient<InterceptedService<Channel, WithKey>>;
 type Streams = StreamServiceClient<InterceptedService<Channel, WithKey>>;
 
-async fn channel(running: &Running) -> Channel {
-    let uri = format!("http://{}", running.internal);
-    Channel::from_shared(uri).unwrap().connect().await.unwrap()
-}
-
 pub(crate) async fn govern(running: &Running) -> Govern {
-    GovernServiceClient::with_interceptor(channel(running).await, WithKey)
+    GovernServiceClient::with_interceptor(channel(running.internal).await, WithKey)
 }
 
 async fn streams(running: &Running) -> Streams {
-    StreamServiceClient::with_interceptor(channel(running).await, WithKey)
+    StreamServiceClient::with_interceptor(channel(running.internal).await, WithKey)
 }
 
 async fn person(running: &Running, user: &'static str) -> Person {
@@ -352,7 +347,7 @@ async fn reflection_names_the_services() {
 
     let dir = TempDir::new().unwrap();
     let running = Running::start(&dir, &Setup::default()).await;
-    let mut reflection = ServerReflectionClient::new(channel(&running).await);
+    let mut reflection = ServerReflectionClient::new(channel(running.internal).await);
     let ask = tonic_reflection::pb::v1::ServerReflectionRequest {
         host: String::new(),
         message_request: Some(MessageRequest::ListServices(String::new())),

@@ -87,8 +87,15 @@ impl Process {
 
     /// Where a gateway listens, as its first line says.
     pub(crate) fn address(&self) -> SocketAddr {
+        self.addresses()[0]
+    }
+
+    /// The same, and then its internal port.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         let first = self.line();
-        let address = first.split(' ').find_map(|word| word.parse().ok());
-        address.unwrap_or_else(|| panic!("no address in {first:?}"))
+        let words = first.split(' ');
+        let all: Vec<_> = words.filter_map(|word| word.parse().ok()).collect();
+        assert!(!all.is_empty(), "no address in {first:?}");
+        all
     }
 }

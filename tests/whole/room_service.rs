@@ -106,6 +106,7 @@ async fn viewer(running: &Running) -> Person {
 const QUICK: Setup = Setup {
     sections: "[room_service]\nallowance = \"1s\"\nsweep_every = \"100ms\"\nidle_room = \"1s\"\n\
                [rooms]\ngrace = \"500ms\"\n",
+    engine: "",
     app: "",
     hook: None,
     shop: None,

@@ -35,6 +35,8 @@ pub(crate) const API_KEY: &str = "an-api-key-of-tests";
 pub(crate) struct Setup {
     /// Whole sections, in TOML.
     pub(crate) sections: &'static str,
+    /// Keys of the store, in TOML.
+    pub(crate) engine: &'static str,
     /// Keys of the app, in TOML.
     pub(crate) app: &'static str,
     /// Where the backend is told, if anywhere.
@@ -49,6 +51,7 @@ impl Setup {
     pub(crate) fn file(&self, public: SocketAddr) -> String {
         let Self {
             sections,
+            engine,
             app,
             hook,
             shop,
@@ -69,7 +72,7 @@ impl Setup {
             "[listen]\npublic = \"{public}\"\n\
              [internal]\nbind = \"127.0.0.1:0\"\napi_keys = [\"{API_KEY}\"]\n\
              [shard]\nthreads = 2\n\
-             [engine]\nverify = false\n\
+             [engine]\nverify = false\n{engine}\n\
              {sections}\n\
              [[apps]]\nsdk_app_id = {APP}\nkeys = [\"{SECRET}\"]\nadmins = [\"administrator\"]\n\
              {app}\n{shop}{hook}"
@@ -81,6 +84,7 @@ impl Setup {
 pub(crate) type Backend = BackendServiceClient<InterceptedService<Channel, WithKey>>;
 
 /// What clients need to know of a gateway.
+#[derive(Clone)]
 pub(crate) struct Site {
     pub(crate) public: SocketAddr,
     pub(crate) roots: Roots,
@@ -142,9 +146,7 @@ impl Running {
 
     /// A client of the internal port, with its key.
     pub(crate) async fn backend(&self) -> Backend {
-        let uri = format!("http://{}", self.internal);
-        let channel = Channel::from_shared(uri).unwrap().connect().await.unwrap();
-        BackendServiceClient::with_interceptor(channel, WithKey)
+        BackendServiceClient::with_interceptor(channel(self.internal).await, WithKey)
     }
 
     /// Has the certificate files looked at, as SIGHUP does.
@@ -161,6 +163,12 @@ impl Running {
     pub(crate) async fn stopped(self) {
         self.ended.await.unwrap().unwrap();
     }
+}
+
+/// A connection to an internal port.
+pub(crate) async fn channel(internal: SocketAddr) -> Channel {
+    let uri = format!("http://{internal}");
+    Channel::from_shared(uri).unwrap().connect().await.unwrap()
 }
 
 fn load(dir: &Path, text: &str) -> Loaded {

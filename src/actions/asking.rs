@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 use super::content::Content;
 use super::verb::Verb;
 use super::{Actions, Caller, Done};
-use crate::callback::ask::{Ask, Asks, Question, Verdict};
+use crate::callback::ask::{Ask, Asks, Question, Replacement, Verdict};
 use crate::callback::question::{self, Plan};
 use crate::callback::tell::{Event, Said, Site, random_of};
 use crate::clock::Moment;
@@ -139,7 +139,7 @@ impl Actions {
             Verdict::Refused { code, message } => Err(Refusal::with(code, message)),
             Verdict::Swallowed => Ok(super::client::taken(now.unix)),
             Verdict::Allowed(None) => self.carry_out(caller, request_id, verb, now),
-            Verdict::Allowed(Some(parts)) => match replace(verb, *parts) {
+            Verdict::Allowed(Some(given)) => match replace(verb, *given) {
                 Ok(verb) => self.carry_out(caller, request_id, verb, now),
                 Err(refusal) => Err(refusal),
             },
@@ -274,17 +274,30 @@ fn with_said(
     })
 }
 
-/// The verb with what the backend put in place of its message.
-fn replace(mut verb: Verb, parts: Elements) -> Result<Verb, Refusal> {
-    let replaced = replacement(parts)?;
+/// The verb with what the backend put in place of its message's parts.
+fn replace(mut verb: Verb, given: Replacement) -> Result<Verb, Refusal> {
     if let Verb::Publish { content, .. } | Verb::Direct { content, .. } = &mut verb {
-        *content = replaced;
+        *content = replaced(content, given)?;
     }
     Ok(verb)
 }
 
-/// What the backend put in place of a message, within its limits.
-fn replacement(parts: Elements) -> Result<Content, Refusal> {
+/// The message with what the backend put in place of its parts, within its
+/// limits. One that comes out as it was keeps its form: a gift stays a gift.
+fn replaced(content: &Content, given: Replacement) -> Result<Content, Refusal> {
+    let before = parts(content);
+    let after = given.into_message(before.clone());
+    if after == before {
+        return Ok(content.clone());
+    }
     let refused = |_| Refusal::with(Code::BACKEND_REFUSED, "the backend's message is not valid");
-    Content::Elements(parts).checked().map_err(refused)
+    Content::Elements(after).checked().map_err(refused)
 }
+
+/// A message as backends know it.
+fn parts(content: &Content) -> Elements {
+    Elements::from(&room_message::Content::from(content.clone()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -117,8 +117,8 @@ pub struct Question {
 /// What came of a question.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// It may happen; a message with these parts in place of its own.
-    Allowed(Option<Box<Elements>>),
+    /// It may happen; a message with this in place of its own.
+    Allowed(Option<Box<Replacement>>),
     /// The message is let go and its sender told that it was taken.
     Swallowed,
     /// It may not happen.
@@ -128,6 +128,27 @@ pub enum Verdict {
         /// For people.
         message: String,
     },
+}
+
+/// What a backend puts in place of parts of a message; what it does not name
+/// stays as it was.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replacement {
+    /// `MsgBody`.
+    pub elements: Option<Vec<Element>>,
+    /// `CloudCustomData`.
+    pub cloud_custom_data: Option<String>,
+}
+
+impl Replacement {
+    /// The message with it.
+    pub fn into_message(self, message: Elements) -> Elements {
+        let data = self.cloud_custom_data;
+        Elements {
+            elements: self.elements.unwrap_or(message.elements),
+            cloud_custom_data: data.unwrap_or(message.cloud_custom_data),
+        }
+    }
 }
 
 /// Asks the backends of all apps that want to be asked.
@@ -351,16 +372,18 @@ impl Answer {
         (Verdict::Refused { code, message }, AskResult::Refused)
     }
 
-    fn replacement(self, ask: Ask) -> Option<Box<Elements>> {
-        let parts = self.msg_body.filter(|_| ask.is_message())?;
+    fn replacement(self, ask: Ask) -> Option<Box<Replacement>> {
         let element = |part: Part| Element {
             r#type: part.msg_type,
             content: part.msg_content.get().to_owned(),
         };
-        Some(Box::new(Elements {
-            elements: parts.into_iter().map(element).collect(),
-            cloud_custom_data: self.cloud_custom_data.unwrap_or_default(),
-        }))
+        let parts = self.msg_body;
+        let given = Replacement {
+            elements: parts.map(|parts| parts.into_iter().map(element).collect()),
+            cloud_custom_data: self.cloud_custom_data,
+        };
+        let any = given.elements.is_some() || given.cloud_custom_data.is_some();
+        (any && ask.is_message()).then(|| Box::new(given))
     }
 }
 
@@ -408,13 +431,23 @@ mod tests {
     fn the_message_may_be_replaced_and_nothing_else() {
         let body = r#"{"ErrorCode":0,"CloudCustomData":"c","MsgBody":[
             {"MsgType":"TIMTextElem","MsgContent":{"Text":"***"}}]}"#;
-        let Verdict::Allowed(Some(parts)) = verdict(Ask::BeforeSendMsg, body) else {
-            panic!("not replaced");
-        };
-        assert_eq!(parts.elements[0].content, r#"{"Text":"***"}"#);
-        assert_eq!(parts.cloud_custom_data, "c");
+        let said = replaced(body);
+        assert_eq!(said.elements[0].content, r#"{"Text":"***"}"#);
+        assert_eq!(said.cloud_custom_data, "c");
         let join = verdict(Ask::BeforeApplyJoinGroup, body);
         assert_eq!(join, Verdict::Allowed(None));
+    }
+
+    #[test]
+    fn what_an_answer_does_not_name_stays_as_it_was() {
+        let body = r#"{"MsgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":"***"}}]}"#;
+        let said = replaced(body);
+        assert_eq!(said.elements[0].content, r#"{"Text":"***"}"#);
+        assert_eq!(said.cloud_custom_data, "own");
+        let said = replaced(r#"{"CloudCustomData":"c"}"#);
+        assert_eq!(said.elements, own().elements);
+        assert_eq!(said.cloud_custom_data, "c");
+        assert_eq!(replaced(r#"{"CloudCustomData":""}"#).cloud_custom_data, "");
     }
 
     #[test]
@@ -422,5 +455,23 @@ mod tests {
         for text in ["", "ok", "[]x", "{\"ErrorCode\":\"1\"}", "null"] {
             assert!(Answer::parse(text.as_bytes()).is_none(), "{text}");
         }
+    }
+
+    fn own() -> Elements {
+        Elements {
+            elements: vec![Element {
+                r#type: "TIMTextElem".to_owned(),
+                content: r#"{"Text":"own"}"#.to_owned(),
+            }],
+            cloud_custom_data: "own".to_owned(),
+        }
+    }
+
+    /// [`own`] with what the answer puts in place of it.
+    fn replaced(body: &str) -> Elements {
+        let Verdict::Allowed(Some(given)) = verdict(Ask::BeforeSendMsg, body) else {
+            panic!("not replaced");
+        };
+        given.into_message(own())
     }
 }

@@ -12,6 +12,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::Uri;
 use livegate_client::{RoomEventKind, TransportPreference};
+use livegate_proto::client::Elements;
 use livegate_proto::code::Code;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -107,6 +108,9 @@ async fn decide(State(bench): State<Bench>, uri: Uri, body: Bytes) -> String {
         (Some("bad"), _) => 1,
         (Some("unseen"), _) => 2,
         (Some("custom"), _) => 10_123,
+        (Some("plain"), _) => {
+            return json!({"ErrorCode": 0, "CloudCustomData": "seen"}).to_string();
+        }
         (Some("rude"), _) => {
             let polite = json!([{"MsgType": "TIMTextElem", "MsgContent": {"Text": "polite"}}]);
             return json!({"ErrorCode": 0, "MsgBody": polite}).to_string();
@@ -150,6 +154,16 @@ async fn the_answer_decides_what_becomes_of_a_message() {
     assert!(code("fine").await.unwrap().seq > 0);
     assert_eq!(ben.text().await, ("anna".into(), "polite".into()));
     assert_eq!(ben.text().await, ("anna".into(), "fine".into()));
+    code("plain").await.unwrap();
+    let said = ben
+        .room(|kind| match kind {
+            RoomEventKind::Message(said) => said.content.clone(),
+            _ => None,
+        })
+        .await;
+    let said = Elements::from(&said);
+    assert_eq!(said.cloud_custom_data, "seen");
+    assert_eq!(said.elements[0].content, r#"{"Text":"plain"}"#);
     let asked = judge.asked("Group.CallbackBeforeSendMsg").await;
     assert_eq!(asked["GroupId"], "demo");
     assert_eq!(asked["From_Account"], "anna");

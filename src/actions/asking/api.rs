@@ -8,9 +8,7 @@
 
 use std::sync::Arc;
 
-use livegate_proto::client::{Elements, room_message};
-
-use super::replacement;
+use super::{parts, replaced};
 use crate::actions::Actions;
 use crate::actions::backend::Offered;
 use crate::actions::command::{CreateRoom, PushToRoom, PushToUser};
@@ -150,8 +148,8 @@ async fn may_be_said(
         Verdict::Refused { code, message } => Err(Refusal::with(code, message)),
         Verdict::Swallowed => Ok(false),
         Verdict::Allowed(None) => Ok(true),
-        Verdict::Allowed(Some(parts)) => {
-            *content = replacement(*parts)?;
+        Verdict::Allowed(Some(given)) => {
+            *content = replaced(content, *given)?;
             Ok(true)
         }
     }
@@ -164,8 +162,4 @@ fn event(asks: &Asks, app: AppId, time: Unix) -> Event {
         time,
         origin: Origin::Api,
     }
-}
-
-fn parts(content: &Content) -> Elements {
-    Elements::from(&room_message::Content::from(content.clone()))
 }

@@ -63,7 +63,8 @@ impl Actions {
         room.destroy_for_backend(now).await
     }
 
-    /// Changes what a room shows of itself.
+    /// Changes what a room shows of itself. The backend is told `operator` as
+    /// who did; `None`: it is not known.
     ///
     /// # Errors
     /// [`Code::NO_ROOM`], [`Code::BAD_PARAMETER`], [`Code::OVERLOADED`].
@@ -71,9 +72,12 @@ impl Actions {
         &self,
         room: &RoomKey,
         change: ProfileChange,
+        operator: Option<&UserId>,
         now: Moment,
     ) -> Result<(), Refusal> {
-        self.room(room.app, &room.room)?.modify(change, now)
+        let operator = operator.map_or("", UserId::as_str);
+        let room = self.room(room.app, &room.room)?;
+        room.modify(change, operator, now)
     }
 
     /// Changes a room's attributes; returns their version.

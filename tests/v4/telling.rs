@@ -121,3 +121,20 @@ async fn a_room_that_is_made_or_destroyed_says_from_where() {
     assert!(query.contains("OptPlatform=RESTAPI"), "{query}");
     site.stop().await;
 }
+
+#[tokio::test]
+async fn a_room_that_was_changed_says_who_changed_it() {
+    let mut hook = Hook::serve().await;
+    let site = hook
+        .site(r#"tell = ["Group.CallbackAfterGroupInfoChanged"]"#)
+        .await;
+    site.room("show").await;
+    let renamed = json!({"GroupId": "show", "Name": "late show"});
+    let modify = "group_open_http_svc/modify_group_base_info";
+    site.api.ok(modify, &renamed).await;
+    let (told, query) = hook.told("Group.CallbackAfterGroupInfoChanged").await;
+    assert_eq!(told["Operator_Account"], "administrator");
+    assert_eq!(told["Name"], "late show");
+    assert!(query.contains("OptPlatform=RESTAPI"), "{query}");
+    site.stop().await;
+}

@@ -107,7 +107,7 @@ impl GovernService for Govern {
         let command = command::modify_room(request.into_inner());
         let act = |(room, change, owner): command::Modify| async move {
             let now = self.clock.now();
-            self.actions.modify_room(&room, change, now)?;
+            self.actions.modify_room(&room, change, None, now)?;
             if let Some(owner) = owner {
                 self.actions.change_owner(&room, owner, now)?;
             }

@@ -266,7 +266,9 @@ fn app_defined(fields: &Fields<'_>) -> Result<Vec<(String, bytes::Bytes)>, Probl
 fn modify_group_base_info(call: &Call<'_>) -> Answered {
     let room = call.room()?;
     let change = shown(&call.fields)?;
-    call.actions().modify_room(&room, change, call.now)?;
+    let operator = Some(call.admin);
+    call.actions()
+        .modify_room(&room, change, operator, call.now)?;
     done()
 }
 

@@ -70,10 +70,12 @@ pub struct AttributesChange {
 }
 
 impl Core {
-    /// Changes what the room shows, and tells it.
+    /// Changes what the room shows, and tells it. `operator`: who did, as the
+    /// backend is told.
     pub(crate) fn modify(
         &mut self,
         change: ProfileChange,
+        operator: &str,
         now: Moment,
         out: &mut Out,
     ) -> Result<(), Refusal> {
@@ -91,7 +93,7 @@ impl Core {
         };
         self.tell_high(push::Body::RoomInfoChanged(told), now, out)?;
         let before = std::mem::replace(&mut self.charter.profile, profile);
-        self.report_changed(&before, Origin::Api, now, out);
+        self.report_changed(&before, (Origin::Api, operator), now, out);
         self.changed(now);
         self.settle(now, out);
         Ok(())

@@ -219,7 +219,7 @@ impl Core {
     pub(super) fn report_changed(
         &mut self,
         before: &wire::RoomProfile,
-        origin: Origin,
+        (origin, operator): (Origin, &str),
         now: Moment,
         out: &mut Out,
     ) {
@@ -228,7 +228,7 @@ impl Core {
             return;
         }
         let event = self.event(now.unix, origin);
-        let row = tell::info_changed(event, &self.site(), "", &change);
+        let row = tell::info_changed(event, &self.site(), operator, &change);
         if self.charter.durable {
             self.reports.changes.push(row);
         } else {

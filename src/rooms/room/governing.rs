@@ -47,13 +47,19 @@ impl Room {
         Ok(())
     }
 
-    /// Changes what the room shows, and tells it.
+    /// Changes what the room shows, and tells it. `operator`: who did, as its
+    /// backend is told.
     ///
     /// # Errors
     /// [`Code::NO_ROOM`], [`Code::BAD_PARAMETER`]; [`Code::OVERLOADED`] when
     /// the log has no place.
-    pub fn modify(&self, change: ProfileChange, now: Moment) -> Result<(), Refusal> {
-        self.decide(now, |core, out| core.modify(change, now, out))
+    pub fn modify(
+        &self,
+        change: ProfileChange,
+        operator: &str,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        self.decide(now, |core, out| core.modify(change, operator, now, out))
     }
 
     /// Changes attributes and tells the new state; returns its version.

@@ -174,7 +174,7 @@ fn while_all_are_muted_those_with_a_role_speak() {
         ..ProfileChange::default()
     };
     let now = room.moment();
-    room.core.modify(change, now, &mut room.out).unwrap();
+    room.core.modify(change, "", now, &mut room.out).unwrap();
     let refused = room.publish(1, "hi", Priority::Normal, "").unwrap_err();
     assert_eq!(refused.code, Code::MUTED);
     room.say(2, "hi");
@@ -207,7 +207,7 @@ fn an_item_push_changes_one_field_and_is_told() {
             app_defined: vec![("item".into(), Bytes::from(value))],
             ..ProfileChange::default()
         };
-        room.core.modify(change, now, &mut room.out).unwrap();
+        room.core.modify(change, "", now, &mut room.out).unwrap();
     }
     let told = room
         .pushes()

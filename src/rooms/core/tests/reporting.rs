@@ -231,7 +231,7 @@ impl Room {
             ..ProfileChange::default()
         };
         let now = self.moment();
-        self.core.modify(change, now, &mut self.out).unwrap();
+        self.core.modify(change, "", now, &mut self.out).unwrap();
     }
 
     fn caught_up(&mut self, done: bool) {

@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::client::may_enter;
 use super::content::Content;
 use super::verb::Verb;
 use super::{Actions, Caller, Done};
@@ -173,10 +174,12 @@ impl Actions {
                 if self.directory.is_muted_in_rooms(caller.key, now.unix) {
                     return Err(Code::MUTED.into());
                 }
-                let kind = self.room(caller.key.app, room)?.kind_for(user)?;
+                let content = content.clone().into();
+                let room_now = self.room(caller.key.app, room)?;
+                let kind = room_now.kind_to_say(caller.session, &content, now)?;
                 let site = Site { room, kind: &kind };
                 let said = |said: &Said<'_>| question::before_said(event, &site, said);
-                Ok(with_said(user, content, message_id, said))
+                Ok(with_said(user, &content, message_id, said))
             }
             Verb::Direct {
                 user: to,
@@ -188,13 +191,15 @@ impl Actions {
                 }
                 let number = self.teller.number();
                 let said = |said: &Said<'_>| question::before_said_to_user(event, said, to, number);
-                Ok(with_said(user, content, message_id, said))
+                Ok(with_said(user, &content.clone().into(), message_id, said))
             }
             Verb::Enter { room, .. } => {
+                may_enter(caller, room, now.unix)?;
                 let site = Site { room, kind: "" };
                 Ok(question::before_joined(event, &site, user))
             }
             Verb::Create { room, .. } => {
+                self.may_create(caller, room.as_ref(), now.unix)?;
                 let plan = Plan {
                     room: room.as_ref(),
                     kind: "",
@@ -261,16 +266,15 @@ impl Actions {
 
 fn with_said(
     from: &UserId,
-    content: &Content,
+    content: &room_message::Content,
     message_id: &str,
     ask: impl FnOnce(&Said<'_>) -> Question,
 ) -> Question {
-    let content = room_message::Content::from(content.clone());
     ask(&Said {
         from: from.as_str(),
         operator: from.as_str(),
         random: random_of(message_id),
-        content: &Elements::from(&content),
+        content: &Elements::from(content),
     })
 }
 

@@ -159,7 +159,7 @@ impl Actions {
         profile: Option<Box<wire::Profile>>,
         now: Moment,
     ) -> Result<Done, Refusal> {
-        must_have(caller, Right::Enter, &id, now.unix)?;
+        may_enter(caller, &id, now.unix)?;
         let may_publish = caller
             .privileges
             .map(|privileges| privileges.may_publish(&id, now.unix));
@@ -210,15 +210,7 @@ impl Actions {
         info: livegate_proto::Bytes,
         now: Moment,
     ) -> Result<Done, Refusal> {
-        match &room {
-            Some(id) => must_have(caller, Right::Create, id, now.unix)?,
-            // A right is bound to a room: there is none to an assigned id.
-            None if caller.privileges.is_some() => return Err(Code::NO_PERMISSION.into()),
-            None => {}
-        }
-        if !self.policy(caller.key.app).create_rooms {
-            return Err(Code::NO_PERMISSION.into());
-        }
+        self.may_create(caller, room.as_ref(), now.unix)?;
         let args = CreateArgs {
             asker,
             origin: caller.origin,
@@ -230,6 +222,25 @@ impl Actions {
         };
         self.rooms.create(caller.key.app, room, args, now)?;
         Ok(Done::Deferred)
+    }
+
+    /// Refuses who has no right to make this room.
+    pub(super) fn may_create(
+        &self,
+        caller: &Caller<'_>,
+        room: Option<&RoomId>,
+        now: Unix,
+    ) -> Result<(), Refusal> {
+        match room {
+            Some(id) => must_have(caller, Right::Create, id, now)?,
+            // A right is bound to a room: there is none to an assigned id.
+            None if caller.privileges.is_some() => return Err(Code::NO_PERMISSION.into()),
+            None => {}
+        }
+        if !self.policy(caller.key.app).create_rooms {
+            return Err(Code::NO_PERMISSION.into());
+        }
+        Ok(())
     }
 
     fn list(
@@ -339,6 +350,11 @@ impl Actions {
             }),
         }))
     }
+}
+
+/// Refuses who has no right to enter this room.
+pub(super) fn may_enter(caller: &Caller<'_>, room: &RoomId, now: Unix) -> Result<(), Refusal> {
+    must_have(caller, Right::Enter, room, now)
 }
 
 fn must_have(caller: &Caller<'_>, right: Right, room: &RoomId, now: Unix) -> Result<(), Refusal> {

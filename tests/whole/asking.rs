@@ -12,6 +12,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::Uri;
 use livegate_client::{RoomEventKind, TransportPreference};
+use livegate_proto::backend::MuteUsersRequest;
 use livegate_proto::client::Elements;
 use livegate_proto::code::Code;
 use serde_json::{Value, json};
@@ -19,8 +20,9 @@ use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
+use crate::govern::govern;
 use crate::people::{Login, Person};
-use crate::running::{Running, Setup};
+use crate::running::{APP, Running, Setup};
 
 const ALL: &str = r#"ask = ["Group.CallbackBeforeSendMsg", "C2C.CallbackBeforeSendMsg",
     "Group.CallbackBeforeCreateGroup", "Group.CallbackBeforeApplyJoinGroup", "login"]
@@ -226,6 +228,43 @@ async fn logins_entries_rooms_and_messages_to_users_are_asked_about() {
     let message = livegate_client::Outgoing::text("bad");
     let refused = anna.client.send_to_user("eve", message).await.unwrap_err();
     assert_eq!(refused.code(), Some(Code::DIRECT_REFUSED));
+    running.stop();
+    running.stopped().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_anyhow_is_refused_without_asking_and_once_more_after_it() {
+    let dir = TempDir::new().unwrap();
+    let mut judge = Judge::serve().await;
+    let setup = Setup {
+        app: "create_rooms = false",
+        sections: "[callback]\nask_timeout = \"60s\"",
+        ..setup(
+            &judge,
+            r#"ask = ["Group.CallbackBeforeSendMsg", "Group.CallbackBeforeCreateGroup"]"#,
+        )
+    };
+    let running = Running::start(&dir, &setup).await;
+    let anna = person("anna", &running).await;
+    let stage = anna.client.enter("demo").await.unwrap();
+    let held = stage.clone();
+    let held = TaskTracker::new().spawn(async move { held.send_text("held").await });
+    judge.asked("Group.CallbackBeforeSendMsg").await;
+    let mute = MuteUsersRequest {
+        sdk_app_id: APP,
+        room_id: "demo".into(),
+        user_ids: vec!["anna".into()],
+        seconds: 600,
+    };
+    govern(&running).await.mute_users(mute).await.unwrap();
+    let refused = stage.send_text("again").await.unwrap_err();
+    assert_eq!(refused.code(), Some(Code::MUTED));
+    let refused = anna.client.create_room("hers", "").await.unwrap_err();
+    assert_eq!(refused.code(), Some(Code::NO_PERMISSION));
+    assert!(judge.asked.try_recv().is_err(), "it was asked");
+    judge.release.notify_one();
+    let refused = held.await.unwrap().unwrap_err();
+    assert_eq!(refused.code(), Some(Code::MUTED));
     running.stop();
     running.stopped().await;
 }

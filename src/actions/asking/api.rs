@@ -2,9 +2,8 @@
 //!
 //! The call waits for the answer and nothing else does: every call is a task
 //! of its own. Questions of calls and of clients share the app's places and
-//! its breaker. Limits, mutes and the like are looked at when the answer is
-//! there, by the action itself; only what is plain beforehand is refused
-//! without asking.
+//! its breaker. What would be refused anyhow, as of who is muted, is refused
+//! without asking; the action itself looks again when the answer is there.
 
 use std::sync::Arc;
 
@@ -89,15 +88,16 @@ impl Actions {
 
     fn about_room(&self, asks: &Asks, push: &PushToRoom, now: Moment) -> Result<Question, Refusal> {
         let app = push.room.app;
-        let kind = self.room(app, &push.room.room)?.kind();
-        if push.bound
-            && let Some(from) = &push.from
-        {
-            self.must_not_be_muted_everywhere(app, &from.user, now)?;
+        let room = self.room(app, &push.room.room)?;
+        let from = push.from.as_ref().map(|from| &from.user);
+        let bound = from.filter(|_| push.bound);
+        if let Some(user) = bound {
+            self.must_not_be_muted_everywhere(app, user, now)?;
         }
+        let kind = room.kind_to_push(bound, now)?;
         let operator = self.operator(app, push.operator.as_ref());
         let said = Said {
-            from: (push.from.as_ref()).map_or(operator, |from| from.user.as_str()),
+            from: from.map_or(operator, UserId::as_str),
             operator,
             random: push.random,
             content: &parts(&push.content),

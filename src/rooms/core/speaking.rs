@@ -15,6 +15,7 @@ use crate::id::{SessionId, UserId};
 use crate::rooms::dedupe::Place;
 use crate::rooms::limit::Urgency;
 use crate::rooms::live::Phase;
+use crate::rooms::members::Member;
 use crate::rooms::refusal::Refusal;
 use crate::telemetry::DropCause;
 
@@ -145,12 +146,9 @@ impl Core {
         now: Moment,
         out: &mut Out,
     ) -> Result<Published, Refusal> {
-        self.must_be_open()?;
-        let member = self.member(publish.session)?;
-        let role = self.role_of(member);
+        let (member, role) = self.speaker(publish.session, &publish.content, now)?;
         let person = member.person.clone();
-        self.must_not_be_muted(&person.user, role, now)?;
-        let class = self.class_of(&publish, role)?;
+        let class = class_of(&publish, role);
         let id = publish.message_id;
         if let Some(place) = self.dedupe.find(&person.user, &id, now.instant) {
             self.metrics.rooms().deduplicated();
@@ -221,17 +219,15 @@ impl Core {
         now: Moment,
         out: &mut Out,
     ) -> Result<Pushed, Refusal> {
-        self.must_be_open()?;
+        let user = UserId::new(&push.from.user_id).ok();
+        let bound = user.as_ref().filter(|_| push.bound);
+        self.must_take_push(bound, now)?;
         let class = match push.priority {
             Priority::Unspecified | Priority::High => Class::High,
             Priority::Normal | Priority::Low | Priority::Lowest => Class::Normal,
         };
-        let user = UserId::new(&push.from.user_id).ok();
         let role = self.backend_role(user.as_ref());
         if let Some(user) = user.as_ref() {
-            if push.bound {
-                self.must_not_be_muted(user, role, now)?;
-            }
             let repeated = self.pushes.find(user, &push.message_id, now.instant);
             if let Some(place) = repeated {
                 self.metrics.rooms().deduplicated();
@@ -277,6 +273,49 @@ impl Core {
         }
     }
 
+    /// Refuses what [`publish`](Self::publish) would refuse of a session.
+    pub(crate) fn must_take(
+        &self,
+        session: SessionId,
+        content: &Content,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        self.speaker(session, content, now).map(drop)
+    }
+
+    /// Who is to say this, if they may.
+    fn speaker(
+        &self,
+        session: SessionId,
+        content: &Content,
+        now: Moment,
+    ) -> Result<(&Member, Role), Refusal> {
+        self.must_be_open()?;
+        let member = self.member(session)?;
+        let role = self.role_of(member);
+        self.must_not_be_muted(&member.person.user, role, now)?;
+        let is_gift = matches!(content, Content::Gift(_));
+        if is_gift && !is_privileged(role) && !self.config.client_gifts {
+            let message = "gifts are sent by the backend";
+            return Err(Refusal::with(Code::NO_PERMISSION, message));
+        }
+        Ok((member, role))
+    }
+
+    /// Refuses what [`push`](Self::push) would refuse of this sender; `None`:
+    /// one who is not bound as a user is.
+    pub(crate) fn must_take_push(
+        &self,
+        sender: Option<&UserId>,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        self.must_be_open()?;
+        match sender {
+            Some(user) => self.must_not_be_muted(user, self.backend_role(sender), now),
+            None => Ok(()),
+        }
+    }
+
     /// As whom the backend speaks: a member with their role, else its admin.
     fn backend_role(&self, user: Option<&UserId>) -> Role {
         let member = user.and_then(|user| self.members.get(user));
@@ -285,40 +324,12 @@ impl Core {
 
     /// Refuses who was muted, and while all are muted who has no role.
     fn must_not_be_muted(&self, user: &UserId, role: Role, now: Moment) -> Result<(), Refusal> {
-        let may_while_all_are_muted = match role {
-            Role::Host | Role::Publisher | Role::Admin => true,
-            Role::Viewer | Role::Unspecified => self.charter.is_owned_by(user),
-        };
+        let may_while_all_are_muted = is_privileged(role) || self.charter.is_owned_by(user);
         let all = self.charter.profile.mute_all && !may_while_all_are_muted;
         if all || self.charter.muted_until(user, now.unix).is_some() {
             return Err(Refusal::new(Code::MUTED));
         }
         Ok(())
-    }
-
-    /// Gifts are high; what members say is high when they ask for it and their
-    /// role allows it.
-    fn class_of(&self, publish: &Publish, role: Role) -> Result<Class, Refusal> {
-        let privileged = match role {
-            Role::Host | Role::Publisher | Role::Admin => true,
-            Role::Viewer | Role::Unspecified => false,
-        };
-        match publish.content {
-            Content::Gift(_) if privileged || self.config.client_gifts => Ok(Class::High),
-            Content::Gift(_) => Err(Refusal::with(
-                Code::NO_PERMISSION,
-                "gifts are sent by the backend",
-            )),
-            Content::Text(_) | Content::Custom(_) | Content::Elements(_) if privileged => {
-                match publish.priority {
-                    Priority::High => Ok(Class::High),
-                    Priority::Unspecified | Priority::Normal | Priority::Low | Priority::Lowest => {
-                        Ok(Class::Normal)
-                    }
-                }
-            }
-            Content::Text(_) | Content::Custom(_) | Content::Elements(_) => Ok(Class::Normal),
-        }
     }
 
     fn count(&mut self, gifts: u32) {
@@ -348,6 +359,30 @@ fn gifts(content: &Content) -> u32 {
     match content {
         Content::Gift(gift) => gift.count.max(1),
         Content::Text(_) | Content::Custom(_) | Content::Elements(_) => 0,
+    }
+}
+
+fn is_privileged(role: Role) -> bool {
+    match role {
+        Role::Host | Role::Publisher | Role::Admin => true,
+        Role::Viewer | Role::Unspecified => false,
+    }
+}
+
+/// Gifts are high; what members say is high when they ask for it and their
+/// role allows it.
+fn class_of(publish: &Publish, role: Role) -> Class {
+    match publish.content {
+        Content::Gift(_) => Class::High,
+        Content::Text(_) | Content::Custom(_) | Content::Elements(_) if is_privileged(role) => {
+            match publish.priority {
+                Priority::High => Class::High,
+                Priority::Unspecified | Priority::Normal | Priority::Low | Priority::Lowest => {
+                    Class::Normal
+                }
+            }
+        }
+        Content::Text(_) | Content::Custom(_) | Content::Elements(_) => Class::Normal,
     }
 }
 

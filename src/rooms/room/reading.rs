@@ -1,8 +1,8 @@
 //! What a room shows to who asks.
 
 use livegate_proto::Encoded;
+use livegate_proto::client::room_message::Content;
 use livegate_proto::client::{self as wire, Push, ServerFrame, push};
-use livegate_proto::code::Code;
 
 use super::Room;
 use crate::clock::Moment;
@@ -11,22 +11,31 @@ use crate::rooms::core::{LiveReport, RoomReport};
 use crate::rooms::refusal::Refusal;
 
 impl Room {
-    /// As the v4 API names the room's type, for what one of its members is to
-    /// say.
+    /// As the v4 API names the room's type, for what a session is to say.
     ///
     /// # Errors
-    /// [`Code::NOT_IN_ROOM`] when the user is no member.
-    pub fn kind_for(&self, user: &UserId) -> Result<String, Refusal> {
+    /// What [`publish`](Self::publish) would refuse it with now, but for the
+    /// room's rate and its log.
+    pub fn kind_to_say(
+        &self,
+        session: SessionId,
+        content: &Content,
+        now: Moment,
+    ) -> Result<String, Refusal> {
         let inner = self.inner.lock();
-        if inner.core.role_of_user(user).is_none() {
-            return Err(Refusal::new(Code::NOT_IN_ROOM));
-        }
+        inner.core.must_take(session, content, now)?;
         Ok(inner.core.kind().to_owned())
     }
 
-    /// As the v4 API names its type; empty: nobody said.
-    pub fn kind(&self) -> String {
-        self.inner.lock().core.kind().to_owned()
+    /// As [`kind_to_say`](Self::kind_to_say), for what the backend is to say
+    /// as `sender`; `None`: as one who is not bound as a user is.
+    ///
+    /// # Errors
+    /// Those of [`push`](Self::push).
+    pub fn kind_to_push(&self, sender: Option<&UserId>, now: Moment) -> Result<String, Refusal> {
+        let inner = self.inner.lock();
+        inner.core.must_take_push(sender, now)?;
+        Ok(inner.core.kind().to_owned())
     }
 
     /// As lists show it.

@@ -5,7 +5,8 @@
 //!   decides;
 //! - as many questions of an app are under way as `ask_parallel` says; those
 //!   beyond it, and those to a backend whose breaker is open, are decided at
-//!   once as if they had timed out: nobody waits for a place;
+//!   once as if they had timed out: nobody waits for a place, but a batch for
+//!   its turn, so that it leaves places for all others;
 //! - answers are held to a limit, and are never logged.
 
 use std::collections::HashMap;
@@ -20,7 +21,7 @@ use livegate_proto::code::Code;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::breaker::{Breaker, Limits};
 use super::config::CallbackConfig;
@@ -160,6 +161,10 @@ pub struct Asks {
     questions: AtomicU64,
 }
 
+/// A place among those that an app's batches share.
+#[derive(Debug)]
+pub struct Turn<'a>(#[expect(dead_code, reason = "held")] SemaphorePermit<'a>);
+
 #[derive(Debug)]
 struct App {
     /// Those that are asked, as bits.
@@ -167,6 +172,8 @@ struct App {
     on_timeout: OnTimeout,
     target: Target,
     places: Semaphore,
+    /// Places that batches may take together.
+    turns: Semaphore,
     breaker: Mutex<Breaker>,
     limits: Limits,
     answer_bytes: usize,
@@ -195,11 +202,13 @@ impl Asks {
                 key: format!("apps[{index}].{key}"),
                 problem,
             })?;
+            let places = config.ask_parallel.min(Semaphore::MAX_PERMITS);
             let app = App {
                 asks: app.ask.iter().fold(0, |bits, ask| bits | bit(*ask)),
                 on_timeout: app.on_timeout,
                 target,
-                places: Semaphore::new(config.ask_parallel.min(Semaphore::MAX_PERMITS)),
+                places: Semaphore::new(places),
+                turns: Semaphore::new((places / 2).max(1)),
                 breaker: Mutex::default(),
                 limits: config.breaker(),
                 answer_bytes: config.ask_answer_bytes,
@@ -242,6 +251,14 @@ impl Asks {
     pub fn event_id(&self) -> String {
         let number = self.questions.fetch_add(1, Ordering::Relaxed);
         format!("ask:{:016x}:{number}", self.prefix)
+    }
+
+    /// Waits until one more question of a batch may be put, and is held as long
+    /// as that is under way: all batches of an app together take half of its
+    /// places at most. `None`: the app is not asked.
+    pub async fn turn(&self, app: AppId) -> Option<Turn<'_>> {
+        let app = self.apps.get(&app)?;
+        app.turns.acquire().await.ok().map(Turn)
     }
 
     /// Asks. Ends within `ask_timeout`.

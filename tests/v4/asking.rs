@@ -16,7 +16,7 @@ use livegate_client::wire::user_message;
 use livegate_proto::backend::{PushToRoomRequest, push_to_room_request};
 use livegate_proto::client::Text;
 use serde_json::{Value, json};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
 use crate::api::{Site, text};
@@ -37,19 +37,19 @@ struct Judge {
     /// Questions as they come in, with the query of their URL.
     asked: mpsc::Receiver<(Value, String)>,
     /// Lets go of the one that says "held".
-    release: Arc<Notify>,
+    release: Arc<Semaphore>,
 }
 
 #[derive(Clone)]
 struct Bench {
     asked: mpsc::Sender<(Value, String)>,
-    release: Arc<Notify>,
+    release: Arc<Semaphore>,
 }
 
 impl Judge {
     async fn serve() -> Self {
         let (tell, asked) = mpsc::channel(1_000);
-        let release = Arc::new(Notify::new());
+        let release = Arc::new(Semaphore::new(0));
         let bench = Bench {
             asked: tell,
             release: Arc::clone(&release),
@@ -69,10 +69,15 @@ impl Judge {
 
     /// A gateway whose backend it is.
     async fn site(&self, callback: &'static str) -> Site {
+        let sections = "[callback]\nask_timeout = \"1s\"";
+        self.site_with(callback, sections).await
+    }
+
+    async fn site_with(&self, callback: &'static str, sections: &'static str) -> Site {
         let setup = Setup {
             hook: Some(self.address),
             callback,
-            sections: "[callback]\nask_timeout = \"1s\"",
+            sections,
             ..Setup::default()
         };
         Site::start_with(&setup).await
@@ -100,7 +105,7 @@ async fn decide(State(bench): State<Bench>, uri: Uri, body: Bytes) -> String {
     let code = match said.or_else(|| question["Name"].as_str()) {
         _ if question["To_Account"] == "mallory" => 120_007,
         Some("held") => {
-            bench.release.notified().await;
+            bench.release.acquire().await.unwrap().forget();
             0
         }
         Some("never") => std::future::pending().await,
@@ -179,7 +184,7 @@ async fn a_call_that_waits_for_its_answer_holds_up_no_other() {
     assert_eq!(judge.quoted("Group.CallbackBeforeSendMsg").await, "held");
     let first = site.api.ok(SEND, &say(2, "meanwhile")).await;
     assert_eq!(anna.text().await.1, "meanwhile");
-    judge.release.notify_one();
+    judge.release.add_permits(1);
     let second = held.await.unwrap();
     assert!(first["MsgSeq"].as_u64() < second["MsgSeq"].as_u64());
     assert_eq!(anna.text().await.1, "held");
@@ -223,6 +228,60 @@ async fn a_message_to_users_is_asked_about_for_each_of_them() {
     site.api.ok(DIRECT, &forbids).await;
     assert_eq!(anna.until(heard).await, said("bad"));
     assert!(judge.asked.try_recv().is_err(), "it forbids the question");
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn batches_take_half_of_the_places_and_leave_the_others() {
+    let mut judge = Judge::serve().await;
+    let callback = "ask = [\"C2C.CallbackBeforeSendMsg\"]\ntell = []\non_timeout = \"refuse\"";
+    let sections = "[callback]\nask_parallel = 4\nask_timeout = \"60s\"\n\
+                    [internal.v4]\ndeadline = \"30s\"";
+    let site = judge.site_with(callback, sections).await;
+    let batch = |users: Value| {
+        let api = site.api.clone();
+        TaskTracker::new().spawn(async move { api.ok(BATCH, &to(users, "held")).await })
+    };
+    let batches = [
+        batch(json!(["anna", "ben", "cleo"])),
+        batch(json!(["dora", "emil", "fay"])),
+    ];
+    for _ in 0..2 {
+        assert_eq!(judge.quoted("C2C.CallbackBeforeSendMsg").await, "held");
+    }
+    // Whoever else has something to say has a place.
+    for _ in 0..4 {
+        site.api.ok(DIRECT, &to("anna".into(), "fine")).await;
+        assert_eq!(judge.quoted("C2C.CallbackBeforeSendMsg").await, "fine");
+    }
+    for _ in 0..4 {
+        judge.release.add_permits(1);
+        assert_eq!(judge.quoted("C2C.CallbackBeforeSendMsg").await, "held");
+    }
+    judge.release.add_permits(2);
+    for batch in batches {
+        assert_eq!(batch.await.unwrap().get("ErrorList"), None);
+    }
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_muted_in_the_room_is_refused_without_asking_and_once_more_after_it() {
+    let mut judge = Judge::serve().await;
+    let site = judge
+        .site("ask = [\"Group.CallbackBeforeSendMsg\"]\ntell = []")
+        .await;
+    site.room("show").await;
+    let api = site.api.clone();
+    let held = TaskTracker::new().spawn(async move { api.refused(SEND, &say(1, "held")).await });
+    assert_eq!(judge.quoted("Group.CallbackBeforeSendMsg").await, "held");
+    let mute = json!({"GroupId": "show", "Members_Account": ["jared"], "MuteTime": 600});
+    let path = "group_open_http_svc/forbid_send_msg";
+    site.api.ok(path, &mute).await;
+    assert_eq!(site.api.refused(SEND, &say(2, "fine")).await, 10017);
+    assert!(judge.asked.try_recv().is_err(), "it was asked");
+    judge.release.add_permits(1);
+    assert_eq!(held.await.unwrap(), 10017);
     site.stop().await;
 }
 

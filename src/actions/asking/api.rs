@@ -12,7 +12,7 @@ use crate::actions::Actions;
 use crate::actions::backend::Offered;
 use crate::actions::command::{CreateRoom, PushToRoom, PushToUser};
 use crate::actions::content::Content;
-use crate::callback::ask::{Ask, Asks, Question, Verdict};
+use crate::callback::ask::{Ask, Asks, Question, Turn, Verdict};
 use crate::callback::question::{self, Plan};
 use crate::callback::tell::{Event, Said, Site};
 use crate::clock::{Clock, Moment, Unix};
@@ -60,6 +60,13 @@ impl Actions {
             }
         }
         self.push_to_user(push, now)
+    }
+
+    /// Waits until one more message of a batch to users may be asked about; at
+    /// once where nobody is asked. What is returned is held until its answer.
+    pub async fn turn_in_batch(&self, app: AppId) -> Option<Turn<'_>> {
+        let asks = self.asks_about(app, Ask::DirectBeforeSendMsg)?;
+        asks.turn(app).await
     }
 
     /// As [`create_room`](Self::create_room), after the app's backend was

@@ -23,8 +23,8 @@ const LOGIN_SERVICE: &str = "im_open_login_svc";
 
 /// Most accounts that one call speaks to, or asks about.
 const MAX_TARGETS: usize = 500;
-/// Most of them that the backend is asked about at once: a batch leaves places
-/// for the app's other questions.
+/// Most of them that one call tells at once. Those that the backend is asked
+/// about wait besides for their turn among the app's batches.
 const MAX_UNDER_WAY: usize = 64;
 /// How long a message may be kept, seconds. It is not kept at all.
 const MAX_LIFETIME: u64 = 7 * 24 * 3_600;
@@ -158,8 +158,7 @@ fn batchsendmsg<'a>(call: &'a Call<'a>) -> Later<'a> {
     })
 }
 
-/// Tells each, a few at a time: of those that the backend is asked about no
-/// more than some are under way. Those who were not told, with the code.
+/// Tells each, a few at a time. Those who were not told, with the code.
 async fn tell_all(call: &Call<'_>, targets: Vec<UserId>, message: &Message) -> Vec<Value> {
     let mut waiting = targets.into_iter();
     let mut under_way = FuturesUnordered::new();
@@ -169,6 +168,10 @@ async fn tell_all(call: &Call<'_>, targets: Vec<UserId>, message: &Message) -> V
             && let Some(to) = waiting.next()
         {
             under_way.push(async move {
+                let _turn = match message.callbacks.before {
+                    true => call.actions().turn_in_batch(call.app).await,
+                    false => None,
+                };
                 let told = tell(call, to.clone(), message).await;
                 (to, told)
             });

@@ -5,6 +5,7 @@ mod journal;
 mod queue;
 mod reads;
 mod recover;
+mod settling;
 mod space;
 mod tables;
 mod writer;

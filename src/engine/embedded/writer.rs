@@ -19,6 +19,7 @@ use super::StoreError;
 use super::journal::Pages;
 use super::queue::{Job, Shared};
 use super::reads;
+use super::settling::Settling;
 use super::space::Space;
 use super::tables::{self, Applied, Backlog, Tables};
 use crate::clock::{Clock, Instant, Moment, Unix};
@@ -80,6 +81,8 @@ pub(super) struct Writer {
     number: u64,
     /// The transaction of which it is not known whether it is on disk.
     doubt: Option<Batch>,
+    /// Settlements on their way to the next transaction.
+    settling: Settling,
     /// Settlements that could not be recorded, and when they are tried again.
     carry: Vec<(u64, Settlement)>,
     carry_at: Instant,
@@ -142,6 +145,7 @@ impl Writer {
             db: Some(db),
             number,
             doubt: None,
+            settling: Settling::default(),
             carry: Vec::new(),
             carry_at: start,
             asked: Vec::new(),
@@ -222,7 +226,9 @@ impl Writer {
         for job in jobs {
             match job {
                 Job::Commit(commit) => batch.commits.push(*commit),
-                Job::Settle { seq, settlement } => batch.settled.push((seq, settlement)),
+                Job::Settle { seq, settlement } => {
+                    self.settling.add(seq, settlement, now.instant);
+                }
                 Job::Dead { which, fate, reply } => batch.dead.push(DeadOrder {
                     which,
                     fate,
@@ -243,9 +249,13 @@ impl Writer {
         batch.prune = now.instant.since(self.pruned) >= PRUNE_EVERY;
         let mark = now.instant.since(self.marked) >= self.config.alive_every
             || self.marked == Instant::default();
-        let due = mark || batch.prune;
-        let asked = !batch.settled.is_empty() || !batch.dead.is_empty();
+        let due = mark || batch.prune || self.settling.due() <= now.instant;
+        // Who looks at dead letters or closes sees all that was settled before.
+        let looks = |read: &Job| matches!(read, Job::DeadLetters { .. });
+        let looked = self.closing.is_some() || reads.iter().any(looks);
+        let asked = !batch.dead.is_empty() || (looked && !self.settling.is_empty());
         if due || asked || !batch.commits.is_empty() {
+            batch.settled = self.settling.take();
             self.write(batch, now, outcomes);
         }
         self.read(reads);
@@ -279,6 +289,10 @@ impl Writer {
         let applied = &mut batch.applied;
         let backlog = {
             let mut tables = Tables::open(&txn)?;
+            // First: they make room for what comes.
+            for (seq, settlement) in &batch.settled {
+                tables.settle(*seq, settlement, now)?;
+            }
             let budget = match self.source.space() {
                 Some(space) => space.budget(&self.config, tables.bytes()?),
                 None => self.config.outbox_bytes,
@@ -288,9 +302,6 @@ impl Writer {
                 if tables.apply(commit, now, budget, applied)? {
                     pages.enter(commit, now)?;
                 }
-            }
-            for (seq, settlement) in &batch.settled {
-                tables.settle(*seq, settlement, now)?;
             }
             for order in &mut batch.dead {
                 order.count = tables.bury(&order.which, order.fate, now, applied)?;
@@ -316,6 +327,7 @@ impl Writer {
         if batch.prune {
             self.pruned = now.instant;
         }
+        self.settling.recorded(&batch.settled);
         let applied = batch.applied;
         self.shared.fresh.add(applied.fresh);
         self.shared.journal.send_if_modified(|head| {
@@ -482,7 +494,7 @@ impl Writer {
             return;
         };
         for job in jobs {
-            if let Err(error) = reads::answer(&txn, job) {
+            if let Err(error) = reads::answer(&txn, job, self.settling.unrecorded()) {
                 self.metrics.engine().failed();
                 tracing::error!(%error, "reading the outbox");
             }
@@ -500,7 +512,8 @@ impl Writer {
         let of = |waits: bool, at| if waits { at } else { Instant::FAR };
         let carry = of(!self.carry.is_empty(), self.carry_at);
         let owed = of(!self.owed.is_empty(), self.owed_at);
-        mark.min(prune).min(carry).min(owed)
+        let settling = self.settling.due();
+        mark.min(prune).min(carry).min(owed).min(settling)
     }
 
     fn report(&self, backlog: Backlog, now: Unix) {

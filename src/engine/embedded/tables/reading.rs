@@ -1,8 +1,10 @@
 //! What is read out of the tables: at the start, and for who follows the outbox.
 
+use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use super::*;
@@ -107,21 +109,27 @@ pub(in crate::engine::embedded) fn keys(
     Ok(keys)
 }
 
-/// The oldest rows of a key after a place.
+/// The oldest rows of a key after a place, without those of `settled`.
 pub(in crate::engine::embedded) fn rows(
     txn: &ReadTransaction,
     key: &OrderKey,
-    after: u64,
-    limit: usize,
+    (after, limit): (u64, usize),
+    settled: &HashSet<u64, RandomState>,
 ) -> Result<Vec<Row>> {
     let order = txn.open_table(ORDER)?;
     let outbox = txn.open_table(OUTBOX)?;
     let first = (key.app.0, &*key.key, after.saturating_add(1));
     let last = (key.app.0, &*key.key, u64::MAX);
     let mut rows = Vec::new();
-    for entry in order.range(first..=last)?.take(limit) {
+    for entry in order.range(first..=last)? {
         let (place, _) = entry?;
         let (_, _, seq) = place.value();
+        if settled.contains(&seq) {
+            continue;
+        }
+        if rows.len() == limit {
+            break;
+        }
         if let Some(value) = outbox.get(seq)? {
             rows.push(row(seq, decode(value.value())?));
         }

@@ -2,6 +2,7 @@
 //! while: what is said of a commit is true, and nothing that was acknowledged
 //! is lost.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -105,12 +106,53 @@ fn a_settlement_that_could_not_be_recorded_is_recorded_later() {
     assert_eq!(disk.waiting(&bench), 1);
     let settlement = Settlement::Done;
     bench.shared.queue.push(Job::Settle { seq: 1, settlement });
+    bench.drain();
+    bench.ms += 50;
     disk.break_down(0, 1, false);
     bench.drain();
     assert_eq!(disk.waiting(&bench), 1);
     bench.ms += 2_000;
     bench.drain();
     assert_eq!(disk.waiting(&bench), 0);
+}
+
+/// One by one each would cost a transaction and a sync.
+#[test]
+fn settlements_are_recorded_together_and_meanwhile_their_rows_are_not_read() {
+    let disk = Disk::default();
+    let mut bench = Bench::new(&disk);
+    let read = |bench: &mut Bench| {
+        let (reply, mut answer) = tokio::sync::oneshot::channel();
+        bench.shared.queue.push(Job::Rows {
+            key: order_key("r"),
+            after: 0,
+            limit: 9,
+            reply,
+        });
+        bench.drain();
+        let rows = answer.try_recv().unwrap();
+        rows.iter().map(|row| row.seq).collect::<Vec<_>>()
+    };
+    for event in ["1", "2", "3"] {
+        bench.shared.queue.submit(tell("r", event)).unwrap();
+    }
+    assert_eq!(read(&mut bench), [1, 2, 3]);
+    for seq in [1, 2] {
+        let settlement = Settlement::Done;
+        bench.shared.queue.push(Job::Settle { seq, settlement });
+        bench.drain();
+    }
+    assert_eq!(read(&mut bench), [3]);
+    assert_eq!(disk.waiting(&bench), 3, "not worth a sync each");
+    bench.ms += 50;
+    bench.drain();
+    assert_eq!(disk.waiting(&bench), 1);
+    let settlement = Settlement::Done;
+    bench.shared.queue.push(Job::Settle { seq: 3, settlement });
+    bench.shared.queue.submit(tell("r", "4")).unwrap();
+    bench.drain();
+    assert_eq!(disk.waiting(&bench), 1, "it went with the commit");
+    assert_eq!(read(&mut bench), [4]);
 }
 
 /// A settlement gives space back; what comes in meanwhile must not keep it from
@@ -185,7 +227,7 @@ fn a_fact_that_nobody_waits_for_is_recorded_later_and_a_message_is_counted_as_sh
     bench.shared.queue.submit(tell("r", "back")).unwrap();
     bench.drain();
     let txn = bench.writer.database().begin_read().unwrap();
-    let rows = tables::rows(&txn, &order_key("r"), 0, 10).unwrap();
+    let rows = tables::rows(&txn, &order_key("r"), (0, 10), &HashSet::default()).unwrap();
     assert_eq!(events(&rows), ["away", "back"]);
 }
 

@@ -1,6 +1,6 @@
 //! The tables against a model in memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use proptest::prelude::*;
 use redb::{Database, ReadableDatabase, backends::InMemoryBackend};
@@ -193,11 +193,16 @@ impl Model {
             .map(|key| key.key.to_string())
             .collect();
         assert!(keys.iter().eq(by_key.keys()));
+        let none = HashSet::default();
         for (key, seqs) in by_key {
-            let rows = tables::rows(txn, &order_key(&key), 0, 100).unwrap();
+            let rows = tables::rows(txn, &order_key(&key), (0, 100), &none).unwrap();
             assert!(rows.iter().map(|row| row.seq).eq(seqs.iter().copied()));
-            let after = tables::rows(txn, &order_key(&key), seqs[0], 100).unwrap();
+            let after = tables::rows(txn, &order_key(&key), (seqs[0], 100), &none).unwrap();
             assert_eq!(after.len(), seqs.len() - 1);
+            let first = HashSet::from_iter([seqs[0]]);
+            let one = tables::rows(txn, &order_key(&key), (0, 1), &first).unwrap();
+            let second = one.first().map(|row| row.seq);
+            assert_eq!(second, seqs.get(1).copied(), "as if it were gone");
         }
         let dead = tables::dead_letters(txn, 0, 100).unwrap();
         let dead: BTreeMap<u64, u64> = dead

@@ -1,3 +1,5 @@
+//! What a message becomes with what a backend puts in place of its parts.
+
 use livegate_proto::client::{Element, Gift, Text};
 
 use super::*;

@@ -4,30 +4,30 @@
 //! it is gone, and only its own entry; no map's guard is held over another
 //! map, a room's lock or an await. An app holds at most its number of rooms.
 
-use std::collections::HashMap;
+mod inheriting;
+mod paging;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use foldhash::fast::RandomState;
-use livegate_proto::Message;
-use livegate_proto::client as wire;
+use inheriting::Inheritance;
 use livegate_proto::code::Code;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::callback::Teller;
 use crate::callback::tell::Tells;
-use crate::clock::{Clock, Moment, Unix};
+use crate::clock::{Clock, Moment};
 use crate::dispatch::Dispatch;
-use crate::engine::record::{BadRecord, LiveRecord, RoomRecord};
-use crate::engine::{Engine, Outcome, Recovered, Subject};
-use crate::id::{AppId, LiveId, RoomId, RoomKey, RoomUid};
+use crate::engine::{Engine, Outcome, Subject};
+use crate::id::{AppId, RoomId, RoomKey, RoomUid};
 use crate::rooms::charter::Charter;
 use crate::rooms::config::RoomsConfig;
-use crate::rooms::core::{Birth, Core, CreateArgs, LiveReport};
-use crate::rooms::listing::{Listing, Rank};
+use crate::rooms::core::{Birth, Core, CreateArgs};
+use crate::rooms::listing::Listing;
 use crate::rooms::live::{Asker, CommitResult};
 use crate::rooms::log::Budget;
 use crate::rooms::questions::{LikeWindow, Questions};
@@ -36,10 +36,6 @@ use crate::rooms::refusal::Refusal;
 use crate::rooms::room::Room;
 use crate::rooms::timers::{TICK, Timers};
 use crate::telemetry::Metrics;
-
-/// Bytes of summaries in one page of a list: with it the answer stays under the
-/// limit of a frame.
-const LIST_BYTES: usize = 192 << 10;
 
 /// What every room needs from the rest of the process.
 #[derive(Debug)]
@@ -66,13 +62,6 @@ impl Parts {
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
-}
-
-/// Lives of the process before, until the gateway accepts connections.
-#[derive(Debug, Default)]
-struct Inheritance {
-    open: Vec<LiveRecord>,
-    alive: Unix,
 }
 
 /// Every room of the process.
@@ -206,75 +195,6 @@ impl Rooms {
         self.select(|room| room.key().app == app)
     }
 
-    /// One page of an app's rooms: those with a live first, then by online
-    /// count, then by id.
-    ///
-    /// # Errors
-    /// [`Code::BAD_PARAMETER`] for a cursor that was not given out.
-    pub fn list(
-        &self,
-        app: AppId,
-        limit: u32,
-        cursor: &str,
-        now: Moment,
-    ) -> Result<wire::ListRoomsReply, Refusal> {
-        let after = match cursor {
-            "" => None,
-            text => Some(Rank::parse(text).ok_or_else(bad_cursor)?),
-        };
-        let every = self.parts.config.list_every;
-        let ranks = self.listing.of(app, every, now.instant, || self.ranks());
-        let start = after.map_or(0, |after| ranks.partition_point(|rank| *rank <= after));
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let end = start.saturating_add(limit).min(ranks.len());
-        let (rooms, taken) = self.page(app, &ranks[start..end]);
-        let more = start + taken < ranks.len();
-        let last = ranks[..start + taken].last().filter(|_| more);
-        Ok(wire::ListRoomsReply {
-            rooms,
-            next_cursor: last.map(Rank::cursor).unwrap_or_default(),
-        })
-    }
-
-    /// The rooms of `ranks`, as many as one frame holds, and how many ranks
-    /// that were.
-    fn page(&self, app: AppId, ranks: &[Rank]) -> (Vec<wire::RoomSummary>, usize) {
-        let mut rooms = Vec::new();
-        let mut bytes = 0;
-        for (n, rank) in ranks.iter().enumerate() {
-            let room = rank.room.clone();
-            let Some(room) = self.get(&RoomKey { app, room }) else {
-                continue;
-            };
-            let summary = room.summary();
-            bytes += summary.encoded_len();
-            if bytes > LIST_BYTES {
-                return (rooms, n);
-            }
-            rooms.push(summary);
-        }
-        (rooms, ranks.len())
-    }
-
-    /// Up to `limit` lives of an app that have not ended, by live id, after
-    /// the one given.
-    pub fn lives(
-        &self,
-        app: AppId,
-        after: Option<LiveId>,
-        limit: usize,
-        now: Moment,
-    ) -> Vec<(RoomKey, LiveReport)> {
-        let of_app = |room: &Room| room.key().app == app && room.is_live();
-        let rooms = self.select(of_app);
-        let report = |room: Arc<Room>| Some((room.key().clone(), room.live_report(now)?));
-        let mut lives: Vec<_> = rooms.into_iter().filter_map(report).collect();
-        lives.retain(|(_, report)| after.is_none_or(|after| report.live > after));
-        lives.sort_unstable_by_key(|(_, report)| report.live);
-        lives.truncate(limit);
-        lives
-    }
-
     /// How many rooms there are.
     pub fn len(&self) -> usize {
         self.by_uid.len()
@@ -283,44 +203,6 @@ impl Rooms {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.by_uid.is_empty()
-    }
-
-    /// Takes up the rooms of the process before, and its lives that ended.
-    /// Those that are open follow when connections are
-    /// [accepted](Self::accepting).
-    ///
-    /// # Errors
-    /// [`BadRecord`] when a record could not have been written by livegate.
-    pub fn recover(&self, recovered: &mut Recovered, now: Moment) -> Result<(), BadRecord> {
-        for (key, record) in std::mem::take(&mut recovered.rooms) {
-            self.inherit_room(key, record, now)?;
-        }
-        let alive = recovered.alive.unwrap_or(now.unix);
-        for record in std::mem::take(&mut recovered.ended) {
-            self.inherit_ended(record, alive, now)?;
-        }
-        let open = std::mem::take(&mut recovered.open);
-        for record in &open {
-            record.started()?;
-        }
-        *self.inheritance.lock() = Inheritance { open, alive };
-        Ok(())
-    }
-
-    /// Connections are accepted from now on: the hosts of recovered lives have
-    /// the restart grace from here to come back. Call it before anything can
-    /// reach the rooms.
-    ///
-    /// # Errors
-    /// [`BadRecord`] when a record could not have been written by livegate.
-    pub fn accepting(&self, now: Moment) -> Result<(), BadRecord> {
-        let inherited = std::mem::take(&mut *self.inheritance.lock());
-        for record in inherited.open {
-            let room = self.inherit(&record.key()?, None, now);
-            room.recover_live(record, inherited.alive, now)?;
-        }
-        *self.ticked.lock() = now;
-        Ok(())
     }
 
     /// The gateway is stopping: no live starts any more, and none is given up
@@ -410,38 +292,6 @@ impl Rooms {
         Ok(self.insert(key, Charter::passing(now.unix), now))
     }
 
-    /// A room of the process before, whatever the limit.
-    fn inherit(&self, key: &RoomKey, charter: Option<Charter>, now: Moment) -> Arc<Room> {
-        if let Some(room) = self.get(key) {
-            return room;
-        }
-        self.reserve(key.app, usize::MAX);
-        let charter = charter.unwrap_or_else(|| Charter::passing(now.unix));
-        self.insert(key, charter, now)
-    }
-
-    fn inherit_room(&self, key: RoomKey, record: RoomRecord, now: Moment) -> Result<(), BadRecord> {
-        let charter = Charter::recorded(record)?;
-        self.inherit(&key, Some(charter), now);
-        Ok(())
-    }
-
-    /// A room that nobody made durable is taken up for an ended live only if
-    /// it would still be there: its members may come back and ask.
-    fn inherit_ended(&self, record: LiveRecord, alive: Unix, now: Moment) -> Result<(), BadRecord> {
-        let key = record.key()?;
-        let Some(end) = record.end else {
-            return Ok(());
-        };
-        let fresh = Unix(end.ended_ms) + self.parts.config.retention >= alive;
-        let room = match self.get(&key) {
-            Some(room) => room,
-            None if fresh => self.inherit(&key, None, now),
-            None => return Ok(()),
-        };
-        room.recover_live(record, alive, now)
-    }
-
     /// Puts a new room in, for which a place has been reserved, or finds one
     /// that was faster.
     fn insert(&self, key: &RoomKey, charter: Charter, now: Moment) -> Arc<Room> {
@@ -501,22 +351,8 @@ impl Rooms {
         let picked = rooms.filter(|room| wanted(room.value()));
         picked.map(|room| Arc::clone(room.value())).collect()
     }
-
-    fn ranks(&self) -> HashMap<AppId, Vec<Rank>> {
-        let mut ranks: HashMap<AppId, Vec<Rank>> = HashMap::new();
-        for room in &self.by_uid {
-            let RoomKey { app, room: id } = room.value().key();
-            let rank = Rank::new(room.is_live(), room.online(), id.clone());
-            ranks.entry(*app).or_default().push(rank);
-        }
-        ranks
-    }
 }
 
 fn is_assigned(room: &RoomId) -> bool {
     room.as_str().starts_with(recording::ASSIGNED)
-}
-
-fn bad_cursor() -> Refusal {
-    Refusal::with(Code::BAD_PARAMETER, "malformed cursor")
 }

@@ -16,6 +16,7 @@ use serde::Serialize;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
+use tonic_reflection::server::v1alpha;
 
 use super::auth::ApiKeys;
 use super::grpc::govern::Govern;
@@ -77,7 +78,9 @@ pub fn routes<A: BackendActions>(doors: Doors<A>) -> Router {
             .add_service(InterceptedService::new(govern, guard.clone()))
             .add_service(InterceptedService::new(streams, guard));
     }
-    services = services.add_service(reflection());
+    services = services
+        .add_service(reflection())
+        .add_service(old_reflection());
     let watch = Router::new()
         .route("/healthz", get(alive))
         .route("/livez", get(alive))
@@ -112,10 +115,21 @@ impl Node {
 /// Tells tools such as grpcurl what services and messages there are. Needs no
 /// key: it is the contract, and that is public.
 fn reflection() -> ServerReflectionServer<impl ServerReflection> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(livegate_proto::FILE_DESCRIPTOR_SET)
+    described()
         .build_v1()
         .expect("the contract's own description")
+}
+
+/// The same by the name that it had before: older tools know no other.
+fn old_reflection() -> v1alpha::ServerReflectionServer<impl v1alpha::ServerReflection> {
+    described()
+        .build_v1alpha()
+        .expect("the contract's own description")
+}
+
+fn described() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(livegate_proto::FILE_DESCRIPTOR_SET)
 }
 
 async fn alive() -> Response {

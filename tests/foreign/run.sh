@@ -95,8 +95,10 @@ case "${1:-}" in
   grpc)
     serve '' 'api_keys = ["an-api-key-of-tests"]'
     python grpc
-    LIVEGATE_INTERNAL=$internal LIVEGATE_API_KEY=an-api-key-of-tests \
-      "$bin/python" "$here/python/grpc_check.py"
+    for check in grpc_check reflection_check; do
+      LIVEGATE_INTERNAL=$internal LIVEGATE_API_KEY=an-api-key-of-tests \
+        "$bin/python" "$here/python/$check.py"
+    done
     ;;
   schemathesis)
     serve ''

@@ -195,6 +195,10 @@ impl Actions {
             }
             Verb::Enter { room, .. } => {
                 may_enter(caller, room, now.unix)?;
+                // One that is not there yet is made by entering, and bans nobody.
+                if let Ok(there) = self.room(caller.key.app, room) {
+                    there.must_not_be_banned(user, now.unix)?;
+                }
                 let site = Site { room, kind: "" };
                 Ok(question::before_joined(event, &site, user))
             }

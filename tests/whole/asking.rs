@@ -12,7 +12,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::Uri;
 use livegate_client::{RoomEventKind, TransportPreference};
-use livegate_proto::backend::MuteUsersRequest;
+use livegate_proto::backend::{BanUsersRequest, MuteUsersRequest};
 use livegate_proto::client::Elements;
 use livegate_proto::code::Code;
 use serde_json::{Value, json};
@@ -241,7 +241,8 @@ async fn what_is_refused_anyhow_is_refused_without_asking_and_once_more_after_it
         sections: "[callback]\nask_timeout = \"60s\"",
         ..setup(
             &judge,
-            r#"ask = ["Group.CallbackBeforeSendMsg", "Group.CallbackBeforeCreateGroup"]"#,
+            r#"ask = ["Group.CallbackBeforeSendMsg", "Group.CallbackBeforeCreateGroup",
+                "Group.CallbackBeforeApplyJoinGroup"]"#,
         )
     };
     let running = Running::start(&dir, &setup).await;
@@ -261,6 +262,17 @@ async fn what_is_refused_anyhow_is_refused_without_asking_and_once_more_after_it
     assert_eq!(refused.code(), Some(Code::MUTED));
     let refused = anna.client.create_room("hers", "").await.unwrap_err();
     assert_eq!(refused.code(), Some(Code::NO_PERMISSION));
+    let ban = BanUsersRequest {
+        sdk_app_id: APP,
+        room_id: "demo".into(),
+        user_ids: vec!["ben".into()],
+        seconds: 600,
+        reason: "spam".into(),
+    };
+    govern(&running).await.ban_users(ban).await.unwrap();
+    let ben = person("ben", &running).await;
+    let refused = ben.client.enter("demo").await.unwrap_err();
+    assert_eq!(refused.code(), Some(Code::BANNED));
     assert!(judge.asked.try_recv().is_err(), "it was asked");
     judge.release.notify_one();
     let refused = held.await.unwrap().unwrap_err();

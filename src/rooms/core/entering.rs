@@ -76,6 +76,14 @@ pub(crate) struct Admission {
 }
 
 impl Core {
+    /// Refuses who is kept out.
+    pub(crate) fn must_not_be_banned(&self, user: &UserId, now: Unix) -> Result<(), Refusal> {
+        match self.charter.banned_until(user, now) {
+            Some(_) => Err(Refusal::new(Code::BANNED)),
+            None => Ok(()),
+        }
+    }
+
     /// Lets a session in. The user's live, if one is open, is its from now on.
     pub(crate) fn enter(
         &mut self,
@@ -84,9 +92,7 @@ impl Core {
         out: &mut Out,
     ) -> Result<Admission, Refusal> {
         self.must_be_open()?;
-        if self.charter.banned_until(&args.user, now.unix).is_some() {
-            return Err(Refusal::new(Code::BANNED));
-        }
+        self.must_not_be_banned(&args.user, now.unix)?;
         self.must_have_place(args)?;
         let given = self.charter.roles.get(&args.user).copied();
         let kept = self.mic.came(&args.user, now.instant) && args.role == Role::Viewer;

@@ -111,6 +111,14 @@ impl Room {
         Ok(u32::try_from(out).unwrap_or(u32::MAX))
     }
 
+    /// Refuses who is banned.
+    ///
+    /// # Errors
+    /// [`Code::BANNED`].
+    pub fn must_not_be_banned(&self, user: &UserId, now: Unix) -> Result<(), Refusal> {
+        self.inner.lock().core.must_not_be_banned(user, now)
+    }
+
     /// Who is banned, until when.
     pub fn bans(&self, now: Unix) -> Vec<(UserId, Unix)> {
         self.inner.lock().core.bans(now)

@@ -151,12 +151,7 @@ async fn play(args: &CompareArgs, plan: &Plan) -> Result<bool> {
     let default = || PathBuf::from(format!("loadtest-out/{name}-{}", began_ms / 1_000));
     let files = page::write(&report, &args.out.clone().unwrap_or_else(default))?;
     answer(table::render(&report))?;
-    let verdict = if report.held {
-        "all limits held"
-    } else {
-        "NOT all limits held"
-    };
-    answer(format!("{verdict}; {files}"))?;
+    answer(crate::report::verdict(report.held, files))?;
     Ok(report.held)
 }
 

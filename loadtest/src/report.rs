@@ -143,6 +143,15 @@ impl Check {
     }
 }
 
+/// The last line of a run: whether its limits held, and where the report is.
+pub(crate) fn verdict(held: bool, place: impl std::fmt::Display) -> String {
+    let held = match held {
+        true => "all limits held",
+        false => "NOT all limits held",
+    };
+    format!("{held}; {place}")
+}
+
 /// Writes `report` as JSON, making the directory if need be.
 ///
 /// # Errors

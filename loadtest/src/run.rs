@@ -112,12 +112,7 @@ async fn play(args: &RunArgs, plan: Plan) -> Result<bool> {
     let file = args.out.clone().unwrap_or_else(default);
     report::write_json(&report, &file)?;
     answer(report::render(&report))?;
-    let verdict = if report.held {
-        "all limits held"
-    } else {
-        "NOT all limits held"
-    };
-    answer(format!("{verdict}; {}", file.display()))?;
+    answer(report::verdict(report.held, file.display()))?;
     Ok(report.held)
 }
 

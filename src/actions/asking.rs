@@ -171,9 +171,7 @@ impl Actions {
                 message_id,
                 ..
             } => {
-                if self.directory.is_muted_in_rooms(caller.key, now.unix) {
-                    return Err(Code::MUTED.into());
-                }
+                self.must_not_be_muted_everywhere(caller.key, now)?;
                 let content = content.clone().into();
                 let room_now = self.room(caller.key.app, room)?;
                 let kind = room_now.kind_to_say(caller.session, &content, now)?;

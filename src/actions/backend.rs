@@ -43,7 +43,9 @@ impl Actions {
         if push.bound
             && let Some(from) = &push.from
         {
-            self.must_not_be_muted_everywhere(push.room.app, &from.user, now)?;
+            let user = from.user.clone();
+            let app = push.room.app;
+            self.must_not_be_muted_everywhere(&UserKey { app, user }, now)?;
         }
         let push = BackendPush {
             from: self.sender(push.room.app, push.from),
@@ -144,18 +146,13 @@ impl Actions {
 
     pub(super) fn must_not_be_muted_everywhere(
         &self,
-        app: AppId,
-        user: &UserId,
+        user: &UserKey,
         now: Moment,
     ) -> Result<(), Refusal> {
-        let user = user.clone();
-        let muted = self
-            .directory
-            .is_muted_in_rooms(&UserKey { app, user }, now.unix);
-        if muted {
-            return Err(Code::MUTED.into());
+        match self.directory.is_muted_in_rooms(user, now.unix) {
+            true => Err(Code::MUTED.into()),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     pub(super) fn must_know(&self, app: AppId) -> Result<(), Refusal> {

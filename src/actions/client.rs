@@ -107,9 +107,7 @@ impl Actions {
                 priority,
                 message_id,
             } => {
-                if self.directory.is_muted_in_rooms(caller.key, now.unix) {
-                    return Err(Code::MUTED.into());
-                }
+                self.must_not_be_muted_everywhere(caller.key, now)?;
                 let publish = Publish {
                     session: caller.session,
                     content: content.into(),

@@ -274,7 +274,7 @@ impl Core {
         Held {
             members: self.members.sessions(),
             invitations: self.mic.invitations(),
-            publishers: self.mic.publishers().count(),
+            publishers: self.mic.on_it(),
             combos: self.combos.count(),
         }
     }

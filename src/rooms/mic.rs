@@ -319,6 +319,11 @@ impl Mic {
         on.map(|p| p.session)
     }
 
+    /// How many are on the mic.
+    pub fn on_it(&self) -> usize {
+        self.publishers.len()
+    }
+
     /// Who is on the mic, in the order of taking it.
     pub fn publishers(&self) -> impl Iterator<Item = &UserId> {
         self.publishers.iter().map(|p| &p.user)

@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
 use crate::api::{Site, text};
-use crate::running::{APP, Setup};
+use crate::running::{self, APP, Setup};
 
 const SEND: &str = "group_open_http_svc/send_group_msg";
 const DIRECT: &str = "openim/sendmsg";
@@ -57,9 +57,7 @@ impl Judge {
         let router = axum::Router::new()
             .route("/hook", axum::routing::post(decide))
             .with_state(bench);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        TaskTracker::new().spawn(async move { axum::serve(listener, router).await });
+        let address = running::serve(router).await;
         Self {
             address,
             asked,

@@ -278,9 +278,7 @@ async fn hook() -> (std::net::SocketAddr, tokio::sync::mpsc::Receiver<Value>) {
         }
     };
     let router = axum::Router::new().route("/", axum::routing::post(hear));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio_util::task::TaskTracker::new().spawn(async { axum::serve(listener, router).await });
+    let address = crate::running::serve(router).await;
     (address, told)
 }
 

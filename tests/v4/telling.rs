@@ -11,10 +11,9 @@ use axum::body::Bytes;
 use axum::http::Uri;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
 
 use crate::api::{Site, text};
-use crate::running::Setup;
+use crate::running::{self, Setup};
 
 /// A backend that takes everything.
 struct Hook {
@@ -34,9 +33,7 @@ impl Hook {
             }
         };
         let router = axum::Router::new().route("/hook", axum::routing::post(hear));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        TaskTracker::new().spawn(async { axum::serve(listener, router).await });
+        let address = running::serve(router).await;
         Self { address, told }
     }
 

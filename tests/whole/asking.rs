@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::govern::govern;
 use crate::people::{Login, Person};
-use crate::running::{APP, Running, Setup};
+use crate::running::{self, APP, Running, Setup};
 
 const ALL: &str = r#"ask = ["Group.CallbackBeforeSendMsg", "C2C.CallbackBeforeSendMsg",
     "Group.CallbackBeforeCreateGroup", "Group.CallbackBeforeApplyJoinGroup", "login"]
@@ -58,9 +58,7 @@ impl Judge {
         let router = Router::new()
             .route("/hook", axum::routing::post(decide))
             .with_state(bench);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        TaskTracker::new().spawn(async move { axum::serve(listener, router).await });
+        let address = running::serve(router).await;
         Self {
             address,
             asked,

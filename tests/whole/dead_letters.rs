@@ -16,10 +16,9 @@ use livegate_client::TransportPreference;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
 
 use crate::people::Login;
-use crate::running::{API_KEY, Running, Setup};
+use crate::running::{self, API_KEY, Running, Setup};
 
 const AT_ONCE: &str = "[callback]\nfirst_backoff = \"1ms\"\nlongest_backoff = \"1ms\"\n\
                        give_up_after = \"1ms\"";
@@ -50,9 +49,7 @@ async fn what_was_given_up_is_listed_told_again_or_forgotten() {
     let router = Router::new()
         .route("/hook", axum::routing::post(hook))
         .with_state(backend);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    TaskTracker::new().spawn(async move { axum::serve(listener, router).await });
+    let address = running::serve(router).await;
     let dir = TempDir::new().unwrap();
     let setup = Setup {
         sections: AT_ONCE,

@@ -11,9 +11,8 @@ use axum::http::{HeaderMap, StatusCode};
 use livegate::callback::{EVENT_ID, SIGNATURE, TIMESTAMP};
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio_util::task::TaskTracker;
 
-use crate::running::HOOK_SECRET;
+use crate::running::{self, HOOK_SECRET};
 
 /// One event, as it was told.
 #[derive(Debug)]
@@ -34,9 +33,7 @@ impl Hook {
         let router = Router::new()
             .route("/hook", axum::routing::post(hear))
             .with_state(tell);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        TaskTracker::new().spawn(async move { axum::serve(listener, router).await });
+        let address = running::serve(router).await;
         Self { address, told }
     }
 

@@ -4,10 +4,9 @@ use axum::Router;
 use axum::body::Bytes;
 use livegate_client::{Code, TransportPreference};
 use tempfile::TempDir;
-use tokio_util::task::TaskTracker;
 
 use crate::people::Login;
-use crate::running::{Running, Setup};
+use crate::running::{self, Running, Setup};
 
 /// Bytes of the longest body, as the contract has it.
 const LONGEST: usize = 65_536;
@@ -15,14 +14,12 @@ const LONGEST: usize = 65_536;
 #[tokio::test]
 async fn the_longest_body_goes_up_and_comes_back() {
     let dir = TempDir::new().unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let echo = Router::new().fallback(|body: Bytes| async { body });
     let setup = Setup {
-        shop: Some(listener.local_addr().unwrap()),
+        shop: Some(running::serve(echo).await),
         ..Setup::default()
     };
     let running = Running::start(&dir, &setup).await;
-    let echo = Router::new().fallback(|body: Bytes| async { body });
-    TaskTracker::new().spawn(async move { axum::serve(listener, echo).await });
     for over in [TransportPreference::Tls, TransportPreference::Quic] {
         let viewer = Login::new("viewer", over).connect(&running).await;
         let body: Vec<u8> = (0..LONGEST).map(|n| (n % 251) as u8).collect();

@@ -83,6 +83,14 @@ impl Setup {
 /// The backend's client.
 pub(crate) type Backend = BackendServiceClient<InterceptedService<Channel, WithKey>>;
 
+/// Has a backend of the test answer on a free port.
+pub(crate) async fn serve(router: axum::Router) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    TaskTracker::new().spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
 /// What clients need to know of a gateway.
 #[derive(Clone)]
 pub(crate) struct Site {

@@ -17,7 +17,7 @@ use crate::callback::question::{self, Plan};
 use crate::callback::tell::{Event, Said, Site};
 use crate::clock::{Clock, Moment, Unix};
 use crate::event::Origin;
-use crate::id::{AppId, RoomId, UserId};
+use crate::id::{AppId, RoomId, UserId, UserKey};
 use crate::rooms::{Pushed, Refusal};
 
 impl Actions {
@@ -99,7 +99,8 @@ impl Actions {
         let from = push.from.as_ref().map(|from| &from.user);
         let bound = from.filter(|_| push.bound);
         if let Some(user) = bound {
-            self.must_not_be_muted_everywhere(app, user, now)?;
+            let user = user.clone();
+            self.must_not_be_muted_everywhere(&UserKey { app, user }, now)?;
         }
         let kind = room.kind_to_push(bound, now)?;
         let operator = self.operator(app, push.operator.as_ref());
